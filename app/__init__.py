@@ -1,0 +1,1 @@
+"""The browser app: pages over the store. It samples nothing itself; work is asked of jobs."""

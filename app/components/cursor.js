@@ -1,0 +1,79 @@
+// One time cursor per page. Whoever moves it tells everyone; charts over time get a line, drawn over
+// them so that nothing is plotted again.
+const bus = (window.__ddmCursor ??= {
+  step: 0,
+  steps: 0,
+  moved: false,
+  told: null,
+  listeners: new Set(),
+  set(step) {
+    this.step = step
+    this.moved = true
+    for (const listener of this.listeners) listener(step)
+    this.mark()
+  },
+  // A page with other steps goes on at the same share of them.
+  adopt(steps, wanted) {
+    const last = steps - 1
+    const share = this.fraction()
+    this.steps = steps
+    this.step = this.moved ? Math.round(share * last) : wanted
+    return this.step
+  },
+  // The view is in the URL. Python rewrites the URL without knowing where the cursor is.
+  tell() {
+    if (this.told === null) return
+    const url = new URL(window.location.href)
+    if (url.searchParams.get("step") === this.told) return
+    url.searchParams.set("step", this.told)
+    window.history.replaceState(window.history.state, "", url)
+  },
+  // Plotly keeps its axes on the element: a step becomes a pixel without asking the server.
+  mark() {
+    for (const chart of document.querySelectorAll(".js-plotly-plot")) {
+      const layout = chart._fullLayout
+      const places = chart.layout?.meta?.cursor ?? layout?.meta?.cursor
+      if (!layout || !Array.isArray(places) || places.length < 2) continue
+      const x = places[Math.min(places.length - 1, Math.round(this.fraction() * (places.length - 1)))]
+      let n = 0
+      for (const key of Object.keys(layout)) {
+        if (!/^xaxis\d*$/.test(key)) continue
+        const axis = layout[key]
+        const other = layout[(axis.anchor || "y").replace(/^y/, "yaxis")]
+        if (!axis._offset && axis._offset !== 0) continue
+        if (!other) continue
+        const line = this.line(chart, n++)
+        const left = axis._offset + axis.l2p(x)
+        const inside = left >= axis._offset - 1 && left <= axis._offset + axis._length + 1
+        line.style.display = inside ? "block" : "none"
+        line.style.transform = `translate(${left}px, ${other._offset}px)`
+        line.style.height = `${other._length}px`
+      }
+      for (const extra of [...chart.querySelectorAll(":scope > .ddm-cursor")].slice(n)) extra.remove()
+    }
+  },
+  line(chart, n) {
+    const there = chart.querySelectorAll(":scope > .ddm-cursor")[n]
+    if (there) return there
+    const line = document.createElement("div")
+    line.className = "ddm-cursor"
+    Object.assign(line.style, {
+      position: "absolute", top: "0", left: "-0.5px", width: "1px", pointerEvents: "none",
+      background: "currentColor", opacity: "0.55", zIndex: "5",
+    })
+    if (getComputedStyle(chart).position === "static") chart.style.position = "relative"
+    chart.appendChild(line)
+    return line
+  },
+  fraction() {
+    return this.steps > 1 ? this.step / (this.steps - 1) : 0
+  },
+})
+if (!bus.timer) {
+  // Charts appear and resize whenever Streamlit likes: look now and then, it costs microseconds.
+  bus.timer = window.setInterval(() => {
+    if (!bus.listeners.size) return
+    bus.mark()
+    bus.tell()
+  }, 400)
+}

@@ -1,0 +1,173 @@
+"""Samples of several runs side by side under one time cursor, played in the browser."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from streamlit.components.v2 import component
+
+from app.figures.look import Look, expert_colours, run_style
+from app.figures.subjects import Subject
+from app.pictures import data_url, packed, sprite, thinned
+
+__all__ = ["PlayerData", "player", "player_data"]
+
+_HERE = Path(__file__).parent
+_MOST_IMAGES = 36
+_MOST_POINTS = 1000
+
+_PLAYER = component(
+    "ddm_player",
+    html=(_HERE / "player.html").read_text(),
+    css=(_HERE / "player.css").read_text(),
+    js=(_HERE / "cursor.js").read_text() + (_HERE / "player.js").read_text(),
+)
+
+
+class PlayerData(NamedTuple):
+    """What the browser gets, once: frames as one picture per run, or points as packed numbers.
+
+    Arguments:
+        content: JSON without the view (step, focus, theme), which changes more often.
+        frames: which steps the frames are, int [frame].
+    """
+
+    content: dict[str, Any]
+    frames: np.ndarray
+
+
+def player_data(
+    subjects: Sequence[Subject],
+    notes: Sequence[str],
+    *,
+    centres: np.ndarray | None = None,
+    spread: float = 0.0,
+) -> PlayerData | None:
+    """Frames of the runs that can be played, or None where no run holds any.
+
+    Arguments:
+        subjects: runs of one system; those of a comparison share their seeds.
+        notes: a line under each run.
+        centres, spread: of the clusters, for systems whose samples are points.
+    """
+    name = next((n for n in ("x0_hat", "state") if n in subjects[0].trace), None)
+    if name is None:
+        return None
+    dim = "shown" if name == "x0_hat" else "sample"
+    most = _MOST_IMAGES if name == "x0_hat" else _MOST_POINTS
+    playable = [s.trace for s in subjects if name in s.trace]
+    shared = set.intersection(*(set(trace[dim].values.tolist()) for trace in playable))
+    seeds = sorted(shared)[:most]
+    if not seeds:
+        return None
+    shortest = min(playable, key=lambda trace: trace.sizes["step"])
+    steps = shortest.sizes["step"]
+    frames = thinned(steps)
+    experts = max(trace.sizes.get("expert", 1) for trace in playable)
+    content: dict[str, Any] = {
+        "seeds": seeds,
+        "frames": frames.tolist(),
+        "steps": steps,
+        "t": np.asarray(shortest["t"].values, dtype=float)[frames].tolist(),
+        "colours": expert_colours(experts),
+        "columns": _columns(len(seeds)),
+    }
+    runs: list[dict[str, Any]] = []
+    for index, (subject, note) in enumerate(zip(subjects, notes, strict=True)):
+        if name not in subject.trace:
+            continue
+        # Runs of other lengths play at the same fraction of their own steps.
+        own = np.round(frames / max(steps - 1, 1) * (subject.trace.sizes["step"] - 1)).astype(int)
+        one = subject.trace.isel(step=own).sel({dim: seeds})
+        run: dict[str, Any] = {"label": subject.label, "note": note, "index": index}
+        run |= _pictures(one, seeds) if name == "x0_hat" else _points(one)
+        run["alt"] = f"{len(seeds)} samples of {subject.label} at the step of the cursor: " + (
+            "the predicted clean images" if name == "x0_hat" else "the states x_t"
+        )
+        runs.append(run)
+    content["runs"] = runs
+    if name == "x0_hat":
+        content["tile"] = [shortest.sizes["height"], shortest.sizes["width"]]
+    else:
+        content |= _box(playable, centres)
+        content["spread"] = spread
+    content["id"] = _digest(content)
+    return PlayerData(content, frames)
+
+
+def player(
+    data: PlayerData,
+    look: Look,
+    *,
+    step: int | None,
+    focus: int | None,
+    key: str,
+    on_focus: Callable[[], None],
+) -> int | None:
+    """Show it; the seed of the sample that was clicked last, or None.
+
+    Arguments:
+        step: where the cursor starts; None is the last step.
+        focus: seed of the framed sample.
+        on_focus: called when another sample is clicked.
+    """
+    content = dict(data.content)
+    content["runs"] = [
+        run
+        | {
+            "letter": run_style(run["index"], look).letter,
+            "colour": run_style(run["index"], look).colour,
+        }
+        for run in content["runs"]
+    ]
+    content |= {"step": step, "focus": focus, "accent": "#FFB000"}
+    content["id"] = f"{content['id']}-{look.dark}"
+    shown = _PLAYER(data=content, key=key, on_focus_change=on_focus)
+    value = shown.focus
+    return None if value is None else int(value)
+
+
+def _columns(count: int) -> int:
+    return max(1, min(6, int(np.ceil(np.sqrt(count)))))
+
+
+def _pictures(trace: xr.Dataset, seeds: list[int]) -> dict[str, Any]:
+    images = trace["x0_hat"].transpose("step", "shown", "height", "width", "channel").values
+    out: dict[str, Any] = {"sprite": data_url(sprite(images)), "experts": 0, "weights": ""}
+    if "weights" in trace and trace.sizes["expert"] > 1:
+        weights = trace["weights"].sel(sample=seeds).transpose("step", "sample", "expert").values
+        out["experts"] = weights.shape[2]
+        out["weights"] = packed(np.nan_to_num(weights * 255).round(), np.uint8)
+    return out
+
+
+def _points(trace: xr.Dataset) -> dict[str, Any]:
+    state = trace["state"].transpose("step", "sample", "coordinate").values[..., :2]
+    leader = np.full(state.shape[:2], -1)
+    if "weights" in trace and trace.sizes["expert"] > 1:
+        weights = trace["weights"].transpose("step", "sample", "expert").values
+        leader = weights.argmax(axis=2)
+    return {"points": packed(state, np.float32), "leader": packed(leader, np.int16)}
+
+
+def _box(traces: Sequence[xr.Dataset], centres: np.ndarray | None) -> dict[str, Any]:
+    """A square that holds the middle 99% of all states, and the clusters."""
+    states = np.concatenate([t["state"].values[..., :2].reshape(-1, 2) for t in traces])
+    low, high = np.nanquantile(states, (0.005, 0.995), axis=0)
+    box = [float(low[0]), float(high[0]), float(low[1]), float(high[1])]
+    return {"box": box, "centres": [] if centres is None else centres.tolist()}
+
+
+def _digest(content: dict[str, Any]) -> str:
+    """Tells one content from another, so that the browser rebuilds only what is new."""
+    digest = hashlib.sha256()
+    for run in content["runs"]:
+        for part in ("label", "note", "sprite", "points"):
+            digest.update(str(run.get(part, "")).encode())
+    digest.update(str(content["frames"]).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Figures: numbers first (`..._info`), then drawing (`figure`). Nothing here knows of a page."""

@@ -1,0 +1,186 @@
+"""Colours, fonts and the Plotly template of every figure.
+
+Experts have hues, runs have letters and dashes: the two are never mistaken for each other, and one
+expert has one colour on every page.
+
+References:
+    Color Universal Design: How to make figures and presentations that are friendly to colorblind
+    people (Okabe and Ito, 2008)
+"""
+
+from __future__ import annotations
+
+import colorsys
+import html
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+__all__ = [
+    "Look",
+    "RunStyle",
+    "alpha",
+    "base_figure",
+    "expert_colour",
+    "expert_colours",
+    "plain",
+    "run_style",
+    "scale",
+]
+
+#: Okabe and Ito's eight, black replaced by a grey that shows on white and on black.
+_EXPERTS = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#56B4E9",
+    "#CC79A7",
+    "#C9B400",
+    "#7A7A7A",
+)
+#: How the second, third and fourth eight differ from the first: lightness.
+_SHADES = (0.0, 0.22, -0.18, 0.36)
+
+#: The page's own font; the browser has it already.
+_FONT = '"Source Sans", sans-serif'
+
+_LETTERS = "ABCDEFGH"
+_DASHES = ("solid", "dash", "dot", "dashdot")
+_RUNS_LIGHT = ("#1B2A41", "#B5179E", "#0B7A75", "#6A4C93")
+_RUNS_DARK = ("#E8ECF1", "#F48FD8", "#4FD1C5", "#BBA2E8")
+
+
+class Look(NamedTuple):
+    """Light or dark."""
+
+    dark: bool = False
+
+    @property
+    def ink(self) -> str:
+        """Text."""
+        return "#E6E9EF" if self.dark else "#22272E"
+
+    @property
+    def muted(self) -> str:
+        """Axis labels, reference lines."""
+        return "#9AA4B2" if self.dark else "#66707C"
+
+    @property
+    def grid(self) -> str:
+        """Grid lines."""
+        return "rgba(255,255,255,0.09)" if self.dark else "rgba(20,30,50,0.08)"
+
+    @property
+    def paper(self) -> str:
+        """What a marker's rim or a cell's gap shows: the page behind."""
+        return "#0F1318" if self.dark else "#FFFFFF"
+
+
+class RunStyle(NamedTuple):
+    """How a run of a comparison is told from the others."""
+
+    letter: str
+    colour: str
+    dash: str
+
+
+def expert_colour(k: int) -> str:
+    """The colour of expert k, "#rrggbb": eight hues, then the same lighter and darker up to 32."""
+    base = _EXPERTS[k % len(_EXPERTS)]
+    shade = _SHADES[(k // len(_EXPERTS)) % len(_SHADES)]
+    if shade == 0.0:
+        return base
+    r, g, b = (int(base[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    hue, lightness, saturation = colorsys.rgb_to_hls(r, g, b)
+    mixed = colorsys.hls_to_rgb(hue, min(max(lightness + shade, 0.12), 0.9), saturation)
+    return "#" + "".join(f"{round(255 * part):02X}" for part in mixed)
+
+
+def expert_colours(count: int) -> list[str]:
+    """The colours of experts 0 to count - 1."""
+    return [expert_colour(k) for k in range(count)]
+
+
+def run_style(index: int, look: Look) -> RunStyle:
+    """Letter, colour and dash of the run at this place of a comparison."""
+    colours = _RUNS_DARK if look.dark else _RUNS_LIGHT
+    return RunStyle(
+        _LETTERS[index % len(_LETTERS)],
+        colours[index % len(colours)],
+        _DASHES[index % len(_DASHES)],
+    )
+
+
+def alpha(colour: str, opacity: float) -> str:
+    """A colour "#rrggbb" with an opacity in [0, 1]."""
+    r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({r},{g},{b},{opacity:g})"
+
+
+def scale(look: Look) -> list[tuple[float, str]]:
+    """Sequential colour scale whose zero is the page itself: to dark blue, or to light."""
+    if look.dark:
+        stops = ("#141A22", "#17406B", "#1F77B4", "#6FC0EA", "#F2FAFF")
+    else:
+        stops = ("#FFFFFF", "#D4E6F4", "#7FB7DC", "#2474B5", "#08306B")
+    return [(i / (len(stops) - 1), colour) for i, colour in enumerate(stops)]
+
+
+def plain(text: object, most: int = 60) -> str:
+    """Text for a figure: Plotly reads some HTML in labels, so that names are escaped, and cut."""
+    whole = str(text)
+    return html.escape(whole if len(whole) <= most else whole[: most - 1] + "…")
+
+
+def template(look: Look) -> go.layout.Template:
+    """Thin axes, no box, transparent ground."""
+    axis = {
+        "gridcolor": look.grid,
+        "linecolor": look.grid,
+        "zeroline": False,
+        "ticks": "",
+        "title": {"font": {"size": 12, "color": look.muted}, "standoff": 8},
+        "tickfont": {"size": 11, "color": look.muted},
+        "automargin": True,
+    }
+    return go.layout.Template(
+        layout=go.Layout(
+            font={
+                "family": _FONT,
+                "color": look.ink,
+                "size": 13,
+            },
+            paper_bgcolor="rgba(0,0,0,0)",
+            plot_bgcolor="rgba(0,0,0,0)",
+            xaxis=axis,
+            yaxis=axis,
+            margin={"l": 8, "r": 8, "t": 28, "b": 8},
+            legend={
+                "orientation": "h",
+                "x": 0,
+                "y": 1.02,
+                "yanchor": "bottom",
+                "font": {"size": 12, "color": look.ink},
+            },
+            hoverlabel={
+                "bgcolor": look.paper,
+                "bordercolor": look.muted,
+                "font": {"color": look.ink, "size": 12},
+            },
+            hovermode="x unified",
+            colorway=expert_colours(8),
+            coloraxis={"colorscale": scale(look)},
+        )
+    )
+
+
+def base_figure(look: Look, *, height: int = 300, cursor: list[float] | None = None) -> go.Figure:
+    """An empty figure.
+
+    Arguments:
+        height: pixels.
+        cursor: where on x each step lies, for figures over time; the page's cursor goes there.
+    """
+    meta = {} if cursor is None else {"cursor": [float(x) for x in cursor]}
+    return go.Figure(layout=go.Layout(template=template(look), height=height, meta=meta))

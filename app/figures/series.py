@@ -1,0 +1,213 @@
+"""A variable over time, of one run or several: a line, or median and spread over samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from app.figures.look import Look, alpha, base_figure, plain, run_style
+from app.figures.subjects import AXES, Subject, axis_of, band, long_name, measured, rows, together
+
+__all__ = ["Line", "SeriesInfo", "figure", "series_info", "table", "wilson"]
+
+
+class Line(NamedTuple):
+    """One run's line.
+
+    Arguments:
+        label: of the run.
+        place: the run's place in the comparison, which decides its letter and colour.
+        middle, low, high: [step]; low and high are nan for a variable without samples.
+        focus: values of the sample in focus [step], or None.
+        n: samples behind it; 0 for a variable without samples.
+    """
+
+    label: str
+    place: int
+    middle: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    focus: np.ndarray | None
+    n: int
+
+
+class SeriesInfo(NamedTuple):
+    """Lines of one variable.
+
+    Arguments:
+        x: where the steps lie [step].
+        statistic: what the middle and the band are, in words.
+        logarithmic: whether the values span more than two decades and are all positive.
+    """
+
+    name: str
+    title: str
+    definition: str
+    statistic: str
+    axis: str
+    x: np.ndarray
+    t: np.ndarray
+    lines: tuple[Line, ...]
+    logarithmic: bool
+
+
+def series_info(
+    subjects: Sequence[Subject], name: str, *, focus: int | None = None, axis: str = "step"
+) -> SeriesInfo:
+    """Numbers of variable `name` [step] or [step, sample] of every subject that holds it.
+
+    Arguments:
+        focus: seed of a sample to be drawn on its own.
+        axis: step or t.
+
+    Raises:
+        KeyError: no subject holds the variable.
+    """
+    holders = together(subjects, name)
+    if not holders:
+        raise KeyError(name)
+    variable = holders[0].trace[name]
+    lines: list[Line] = []
+    for index, subject in enumerate(subjects):
+        if name in subject.trace:
+            lines.append(_line(subject, index, name, focus))
+    sampled = "sample" in variable.dims
+    if not sampled:
+        statistic = "one value per step"
+    elif variable.dtype == np.bool_:
+        statistic = "share of samples, band: 95% interval (Wilson)"
+    else:
+        statistic = "median over samples, band: middle 80%"
+    values = np.concatenate([line.middle for line in lines])
+    values = values[np.isfinite(values)]
+    wide = bool(len(values) and values.min() > 0 and values.max() > 100 * values.min())
+    longest = max(holders, key=lambda subject: subject.trace.sizes["step"])
+    return SeriesInfo(
+        name,
+        long_name(variable),
+        str(variable.attrs.get("definition", "")),
+        statistic,
+        axis,
+        axis_of(longest.trace, axis),
+        axis_of(longest.trace, "t"),
+        tuple(lines),
+        wide,
+    )
+
+
+def _line(subject: Subject, index: int, name: str, focus: int | None) -> Line:
+    variable = subject.trace[name]
+    if "sample" not in variable.dims:
+        values = np.asarray(variable.values, dtype=np.float64)
+        nothing = np.full(len(values), np.nan)
+        return Line(subject.label, index, values, nothing, nothing, None, 0)
+    own: np.ndarray | None = None
+    seeds = subject.trace["sample"].values
+    if focus is not None and focus in seeds and rows(variable)[list(seeds).index(focus)]:
+        own = np.asarray(variable.sel(sample=focus).values, dtype=np.float64)
+    values = measured(variable)
+    if variable.dtype == np.bool_:
+        share = values.mean(axis=1)
+        low, high = wilson(share, values.shape[1])
+        return Line(subject.label, index, share, low, high, own, values.shape[1])
+    over = band(values)
+    return Line(subject.label, index, over.median, over.low, over.high, own, over.n)
+
+
+def wilson(share: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """95% interval of a share of n.
+
+    References:
+        Probable Inference, the Law of Succession, and Statistical Inference (Wilson, 1927)
+    """
+    if n == 0:
+        nothing = np.full(len(share), np.nan)
+        return nothing, nothing
+    z = 1.959964
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return middle - half, middle + half
+
+
+def figure(info: SeriesInfo, look: Look, *, height: int = 300) -> go.Figure:
+    """Lines with their bands; the sample in focus is dotted."""
+    chart = base_figure(look, height=height, cursor=list(info.x))
+    several = len(info.lines) > 1
+    for line in info.lines:
+        style = run_style(line.place, look)
+        x = info.x[: len(line.middle)]
+        label = f"{style.letter}  {plain(line.label)}" if several else plain(info.title)
+        if np.isfinite(line.low).any():
+            chart.add_scatter(
+                x=np.concatenate((x, x[::-1])),
+                y=np.concatenate((line.high, line.low[::-1])),
+                mode="lines",
+                fill="toself",
+                fillcolor=alpha(style.colour, 0.1 if several else 0.16),
+                line={"width": 0},
+                hoverinfo="skip",
+                showlegend=False,
+            )
+        chart.add_scatter(
+            x=x,
+            y=line.middle,
+            name=label,
+            mode="lines" if len(x) > 1 else "markers",
+            line={"color": style.colour, "width": 2.2, "dash": style.dash},
+            hovertemplate="%{y:.4~g}",
+            showlegend=several or line.focus is not None,
+        )
+        if line.focus is not None:
+            chart.add_scatter(
+                x=x,
+                y=line.focus,
+                name=f"{style.letter}, focus" if several else "sample in focus",
+                mode="lines",
+                line={"color": alpha(style.colour, 0.75), "width": 1.2, "dash": "dot"},
+                hovertemplate="%{y:.4~g}",
+            )
+    chart.update_xaxes(title_text=AXES[info.axis])
+    if info.axis == "t":
+        chart.update_xaxes(autorange="reversed")
+    chart.update_yaxes(title_text=plain(info.title))
+    if not info.logarithmic and _least(info) >= 0:
+        chart.update_yaxes(rangemode="tozero")
+    if info.logarithmic:
+        every = 1 if _decades(info) < 6 else 3
+        chart.update_yaxes(type="log", exponentformat="power", dtick=every)
+    return chart
+
+
+def _decades(info: SeriesInfo) -> float:
+    values = np.concatenate([line.middle for line in info.lines])
+    values = values[np.isfinite(values)]
+    return float(np.log10(values.max() / values.min()))
+
+
+def _least(info: SeriesInfo) -> float:
+    parts = [part for line in info.lines for part in (line.middle, line.low, line.focus)]
+    values = np.concatenate([part for part in parts if part is not None])
+    return float(np.nanmin(values)) if np.isfinite(values).any() else 0.0
+
+
+def table(info: SeriesInfo) -> pd.DataFrame:
+    """What is drawn, one row per run and step."""
+    parts: list[pd.DataFrame] = []
+    for line in info.lines:
+        count = len(line.middle)
+        columns: dict[str, object] = {
+            "run": line.label,
+            "step": np.arange(count),
+            "t": info.t[:count],
+            info.name: line.middle,
+        }
+        if np.isfinite(line.low).any():
+            columns |= {"low": line.low, "high": line.high, "n": line.n}
+        if line.focus is not None:
+            columns["focus"] = line.focus
+        parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,323 @@
+"""Parts that pages share: exhibits, pickers, progress cards, text that stays text."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import streamlit as st
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from app import state
+from app.catalogue import SystemCard
+from app.pictures import png, strip
+from ddm_core.errors import RequestError, WorkError
+from ddm_core.export import csv_bytes
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from streamlit.delta_generator import DeltaGenerator
+
+    from ddm_core.jobs import Job
+
+__all__ = [
+    "awaited",
+    "choice",
+    "cluster_strip",
+    "csv_button",
+    "empty",
+    "exhibit",
+    "literal",
+    "pairs",
+    "progress_cards",
+    "seconds",
+    "sentence",
+    "told",
+]
+
+_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]}
+
+
+def literal(text: object) -> str:
+    """Text that Streamlit's Markdown shows as it is: names, notes and errors are not ours."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", str(text))
+
+
+def sentence(*words: str) -> str:
+    """What is said, literally, with semicolons between and a full stop; "" of nothing."""
+    said = [literal(one) for one in words if one]
+    return "; ".join(said) + "." if said else ""
+
+
+def seconds(value: float | None) -> str:
+    """A duration in words: 0.8 s, 14 s, 3 min 20 s."""
+    if value is None:
+        return "–"
+    if value < 10:
+        return f"{value:.1f} s"
+    if value < 90:
+        return f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def empty(says: str, *, icon: str = ":material/science:") -> None:
+    """An empty state that says what to do."""
+    with st.container(border=True, horizontal_alignment="center"):
+        st.space("small")
+        st.markdown(icon, text_alignment="center")
+        st.markdown(says, text_alignment="center")
+        st.space("small")
+
+
+def cluster_strip(card: SystemCard) -> bool:
+    """Training images of every cluster, a block per expert; False where the system keeps none."""
+    picture = _strip(card.folder) if card.folder else None
+    if picture is not None:
+        st.image(
+            picture,
+            width="stretch",
+            alt=f"training images of each of the {card.experts} clusters of {card.name}, "
+            "one block per expert",
+        )
+    return picture is not None
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _strip(folder: str) -> bytes | None:
+    try:
+        examples = load_file(Path(folder) / "clusters.safetensors").get("examples")
+    except (OSError, SafetensorError):
+        return None
+    if examples is None or examples.ndim != 5 or not examples.size:
+        return None
+    return png(strip(examples[:12]))
+
+
+def told(action: Callable[[], Any]) -> bool:
+    """Do something; where it is refused, show the sentence. True if it was done."""
+    try:
+        action()
+    except (RequestError, WorkError) as error:
+        st.error(literal(error), icon=":material/error:")
+        return False
+    return True
+
+
+def choice(
+    label: str,
+    name: str,
+    options: Sequence[str],
+    *,
+    default: str | None = None,
+    says: Callable[[str], str] = str,
+    segmented: bool = False,
+    hide_label: bool = False,
+    help: str | None = None,
+) -> str:
+    """A choice that is part of the view: the URL sets it, and it sets the URL.
+
+    Arguments:
+        name: of the part of the view; see `state.VIEW`.
+        default: taken where the view says nothing that there is.
+        segmented: buttons side by side instead of a list.
+    """
+    first = default if default is not None else options[0]
+    wanted = state.view(name, first)
+    key = f"choice_{name}"
+    st.session_state[key] = wanted if wanted in options else first
+    visibility = "collapsed" if hide_label else "visible"
+
+    def chosen() -> None:
+        state.show(**{name: st.session_state[key] or first})
+
+    if segmented:
+        st.segmented_control(
+            label,
+            options,
+            format_func=says,
+            key=key,
+            on_change=chosen,
+            label_visibility=visibility,
+            help=help,
+        )
+    else:
+        st.selectbox(
+            label,
+            options,
+            format_func=says,
+            key=key,
+            on_change=chosen,
+            label_visibility=visibility,
+            help=help,
+        )
+    return st.session_state[key] or first
+
+
+def pairs(count: int) -> Iterator[DeltaGenerator]:
+    """Places for exhibits, two side by side; each row begins at one height."""
+    for first in range(0, count, 2):
+        yield from st.columns(2, gap="large")[: count - first]
+
+
+def csv_button(name: str, table: Callable[[], pd.DataFrame], *, label: str = "CSV") -> None:
+    """Download a table; it is made when somebody clicks."""
+    st.download_button(
+        label,
+        data=lambda: csv_bytes(table()),
+        file_name=f"{name}.csv",
+        mime="text/csv",
+        key=f"csv_{name}",
+        icon=":material/download:",
+        type="tertiary",
+        on_click="ignore",
+        help=f"{name}.csv",
+    )
+
+
+@st.fragment
+def exhibit(
+    name: str,
+    title: str,
+    says: str,
+    figure: Callable[[], go.Figure],
+    table: Callable[[], pd.DataFrame],
+    *,
+    key: tuple[Hashable, ...] | None = None,
+    alt: str = "",
+) -> None:
+    """A figure, the table behind it and its CSV under one title.
+
+    Arguments:
+        name: unique on the page; the CSV's file name.
+        says: what one sees, in one line.
+        figure, table: made when they are shown.
+        key: of which runs and settings the figure is, so that it is drawn once.
+        alt: the picture in words; default the title and what one sees.
+    """
+    with st.container(key=f"exhibit_{name}", gap="xsmall"):
+        with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
+            st.markdown(f"**{title}**", width="stretch")
+            as_table = st.toggle("Table", key=f"table_{name}")
+            csv_button(name, table)
+        if says:
+            st.caption(says)
+        if as_table:
+            st.dataframe(table(), hide_index=True, height=300, placeholder="–")
+        else:
+            drawn = figure() if key is None else state.kept(figure, name, *key, state.look())
+            st.plotly_chart(
+                drawn,
+                theme=None,
+                config=_CONFIG,
+                key=f"figure_{name}",
+                alt=alt or f"{title}. {says}",
+            )
+
+
+def progress_cards() -> None:
+    """What is being computed, on every page; asks for nothing while nothing runs."""
+    watched = state.view("job")
+    active = [job for job in state.jobs().jobs(limit=20) if job.active]
+    if watched and watched not in [job.id for job in active]:
+        _finished(watched)
+    if active:
+        _cards()
+
+
+def awaited() -> bool:
+    """Whether the job of this page is still at work."""
+    try:
+        return state.jobs().job(state.view("job")).active
+    except RequestError:
+        return False
+
+
+def _finished(id: str) -> None:
+    """The job of this page has ended: show what it made, or why it made nothing."""
+    try:
+        job = state.jobs().job(id)
+    except RequestError:
+        state.forget("job")
+        return
+    if job.state == "done":
+        if job.comparison:
+            state.show(comparison=job.comparison, runs=None)
+        elif job.runs:
+            state.show(run=job.runs[0])
+        state.show(step=None, sample=None)
+        state.forget("job")
+        st.toast(f"{literal(job.title)}: done in {seconds(job.seconds)}", icon=":material/check:")
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        words = {
+            "failed": "failed",
+            "cancelled": "was cancelled",
+            "interrupted": "was interrupted: its process ended before it was finished",
+        }
+        st.markdown(
+            f":material/error: **{literal(job.title)}** {words.get(job.state, job.state)}"
+            + (f": {literal(job.message)}" if job.message else "."),
+            width="stretch",
+        )
+        st.button("Try again", key=f"retry_{id}", on_click=_retry, args=(id,))
+        st.button("Dismiss", key=f"dismiss_{id}", on_click=state.forget, args=("job",))
+
+
+def _retry(id: str) -> None:
+    state.show(job=state.jobs().retry(id))
+
+
+@st.fragment(run_every=0.5)
+def _cards() -> None:
+    active = [job for job in state.jobs().jobs(limit=20) if job.active]
+    before = st.session_state.get("active_jobs", set())
+    now = {job.id for job in active}
+    st.session_state["active_jobs"] = now
+    if before - now:
+        # Something ended: one rerun of the page, which shows the result.
+        st.rerun()
+    for job in active[:3]:
+        _card(job)
+    if len(active) > 3:
+        st.caption(f"and {len(active) - 3} more in the queue")
+
+
+def _card(job: Job) -> None:
+    with st.container(border=True, key=f"job_{job.id}"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{literal(job.title)}**", width="stretch")
+            st.button(
+                "Cancel",
+                key=f"cancel_{job.id}",
+                icon=":material/stop_circle:",
+                on_click=_cancel,
+                args=(job.id,),
+            )
+        share = min(job.done / job.total, 1.0) if job.total else 0.0
+        st.progress(share, text=_stage(job, share))
+        if job.preview is not None and job.preview.is_file():
+            # It may be replaced while it is read; the next look is in half a second.
+            with contextlib.suppress(OSError):
+                st.image(job.preview.read_bytes(), alt="samples as predicted right now", width=280)
+
+
+def _stage(job: Job, share: float) -> str:
+    if job.state == "queued":
+        return "about to begin" if job.position <= 1 else f"number {job.position} in the queue"
+    parts = [f"{share:.0%}"]
+    if job.message:
+        parts.append(literal(job.message))
+    parts.append(f"{seconds(job.seconds)} so far")
+    if job.eta is not None:
+        parts.append(f"about {seconds(job.eta)} to go")
+    return "  ·  ".join(parts)
+
+
+def _cancel(id: str) -> None:
+    state.jobs().cancel(id)

@@ -1,0 +1,302 @@
+"""Compare: what changes when only the router does?"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import forms, parts, state
+from app.components.player import player, player_data
+from app.figures import alignment, dots, series, weights
+from app.figures.subjects import AXES, Subject, together
+from app.views.tables import dots_of, summary_rows
+from ddm_core.export import csv_bytes, run_tables
+from ddm_core.records import RunRecord
+
+__all__ = ["page"]
+
+_MOST = 4
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("What changes when only the router does?", anchor=False)
+    state.publish("comparison", "runs", "sample", "axis", "job")
+    records = _chosen()
+    with st.expander(
+        "New comparison",
+        icon=":material/add:",
+        expanded=bool(state.view("system")) or not (records or parts.awaited()),
+    ):
+        forms.new_comparison(state.catalogue())
+    if not records:
+        if parts.awaited():
+            st.caption("What is being sampled appears here as soon as it is done.")
+        else:
+            parts.empty("Choose a system and routers above. All start from the same noise.")
+        return
+    runs = [record for record in records if record.status == "done"]
+    if len(runs) < len(records):
+        st.warning(f"{len(records) - len(runs)} of {len(records)} runs have no result.")
+    if runs:
+        _exhibits(runs, state.subjects(runs))
+
+
+def _chosen() -> list[RunRecord]:
+    """The runs in view: those named in the URL, else a comparison, by default the newest."""
+    named = [one for one in state.view("runs").split(",") if one]
+    comparisons = state.store().comparisons()
+    asked = state.view("system")
+    if asked and not state.view("comparison"):
+        # Coming from a system: its own comparisons alone.
+        comparisons = {id: runs for id, runs in comparisons.items() if runs[0].system == asked}
+    options = list(comparisons)
+    if named:
+        options.insert(0, "")
+    if not options:
+        return []
+
+    def says(id: str) -> str:
+        runs = comparisons.get(id)
+        if not runs:
+            return f"{len(named)} runs chosen in the library"
+        first = runs[0]
+        routes = ", ".join(run.router for run in runs)
+        words = (state.system_title(first) + ": " + routes, f"{first.config.num:,} samples")
+        return " · ".join((*words, state.age(first.created)))
+
+    if not named and not state.view("comparison") and parts.awaited():
+        # Something new is on its way: its own result is shown, not an older one.
+        return []
+    picked = parts.choice("Comparison", "comparison", options, says=says, hide_label=True)
+    if picked != state.view("comparison"):
+        state.show(comparison=picked)
+    if named and picked == "":
+        return state.runs_at(named)[:_MOST]
+    if named:
+        state.forget("runs")
+    return comparisons[picked][:_MOST]
+
+
+def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
+    look = state.look()
+    ids = tuple(record.id for record in records)
+    focus = state.view_number("sample")
+    _recipe(records)
+    _player(records, subjects, focus)
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    left.subheader("In numbers", anchor=False)
+    with right:
+        axis = parts.choice(
+            "Time axis",
+            "axis",
+            list(AXES),
+            segmented=True,
+            hide_label=True,
+            says=lambda a: f"by {a}",
+        )
+    rows = summary_rows(records, [s.label for s in subjects])
+    st.table(rows, border="horizontal", hide_index=True, alt="numbers of every run, 95% intervals")
+    st.caption(
+        "Small: 95% interval. chosen − chance: distance to the data of the chosen experts less "
+        "that to all, negative is nearer; disagreement in radians; growth: median at the end; "
+        "calls: experts asked per sample and step."
+    )
+    if together(subjects, "weights"):
+        info = state.kept(
+            lambda: weights.weights_info(subjects, axis=axis), "weights_info", ids, axis
+        )
+        if info.panels:
+            parts.exhibit(
+                "weights",
+                "Who is asked?",
+                "Mean weight of every expert over samples; early is noise, late is detail.",
+                lambda: weights.figure(info, look),
+                lambda: weights.table(info),
+                key=(ids, axis),
+            )
+    _alignment(ids, subjects, axis)
+    shown = [
+        ("disagreement", "Do experts disagree?", "Mean angle between experts' velocities."),
+        (
+            "perturbation_growth",
+            "Does a small push grow?",
+            "Distance of a twin run.",
+        ),
+        ("entropy", "How sure is the router?", "Entropy of its probabilities."),
+        ("nearest_selected", "Is the nearest expert asked?", "Whether it is among the chosen."),
+    ]
+    there = [one for one in shown if together(subjects, one[0])]
+    for place, (name, title, says) in zip(parts.pairs(len(there)), there, strict=True):
+        with place:
+            lines = state.kept(
+                lambda name=name: series.series_info(subjects, name, focus=focus, axis=axis),
+                *("series_info", name, ids, focus, axis),
+            )
+            parts.exhibit(
+                name,
+                title,
+                " ".join((says, parts.sentence(lines.definition, lines.statistic))),
+                lambda lines=lines: series.figure(lines, look),
+                lambda lines=lines: series.table(lines),
+                key=(ids, focus, axis),
+            )
+    quality = [dots_of(records, subjects, name) for name in _metrics(records)]
+    quality.append(dots_of(records, subjects, "expert_calls"))
+    known = [one for one in quality if one is not None]
+    for place, found in zip(parts.pairs(len(known)), known, strict=True):
+        with place:
+            parts.exhibit(
+                f"number_{found.name}",
+                found.title,
+                found.note,
+                lambda found=found: dots.figure(found, look),
+                lambda found=found: dots.table(found),
+            )
+
+
+def _metrics(records: list[RunRecord]) -> list[str]:
+    return list(dict.fromkeys(name for record in records for name in record.metrics))
+
+
+def _recipe(records: list[RunRecord]) -> None:
+    """One line that says what is compared, and the downloads of everything."""
+    first = records[0].config
+    same = len({record.hashes.get("x_T") for record in records}) == 1
+    words = [
+        f"{first.num:,} samples from seed {first.seed}",
+        f"{first.steps} steps of {parts.literal(first.sampler)}",
+    ]
+    if first.label is not None:
+        words.append(f"label {first.label}, guidance {first.guidance:g}")
+    words.append(
+        f"same noise (x_T {records[0].hashes.get('x_T', '')[:8]})"
+        if same
+        else "**different noise**"
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("  ·  ".join(words), width="stretch")
+        st.download_button(
+            "All tables",
+            data=lambda: _everything(records),
+            file_name=f"comparison-{records[0].id[-6:]}.zip",
+            mime="application/zip",
+            key="everything",
+            icon=":material/folder_zip:",
+            type="tertiary",
+            on_click="ignore",
+            help="every table of every run as CSV, in one zip",
+        )
+
+
+def _player(records: list[RunRecord], subjects: list[Subject], focus: int | None) -> None:
+    card = state.catalogue().system(records[0].system)
+    centres = np.array(card.centres) if card is not None and card.centres else None
+    notes = tuple(_note(record) for record in records)
+    data = state.kept(
+        lambda: player_data(
+            subjects, notes, centres=centres, spread=card.spread if card is not None else 0.0
+        ),
+        *("player", tuple(record.id for record in records), notes),
+    )
+    if data is None:
+        st.caption("These runs kept no pictures of their steps, or share no seed.")
+        return
+    player(
+        data,
+        state.look(),
+        step=state.view_number("step"),
+        focus=focus,
+        key="player",
+        on_focus=_focused,
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if focus is None:
+            st.caption(
+                f"{_legend(subjects[0])} Click on a sample to follow it; arrow keys move "
+                "through time.",
+                width="stretch",
+            )
+        else:
+            st.caption(f"Sample {focus} is in focus: dotted in the charts below.", width="stretch")
+            st.button(
+                "Clear",
+                key="clear",
+                type="tertiary",
+                on_click=state.forget,
+                args=("sample",),
+            )
+        for index, record in enumerate(records):
+            letter = "ABCDEFGH"[index]
+            query = {"run": record.id} | ({} if focus is None else {"sample": str(focus)})
+            st.page_link(
+                st.session_state["pages"]["trace"],
+                label=f"Trace {letter}",
+                icon=":material/timeline:",
+                query_params=query,
+                help=f"what happened inside {parts.literal(record.router)}",
+            )
+
+
+def _legend(subject: Subject) -> str:
+    if "x0_hat" in subject.trace:
+        return "Predicted clean image at every step; the bar below it shows who painted it."
+    return "The state at every step, in the colour of the expert with the largest weight."
+
+
+def _focused() -> None:
+    state.show(sample=st.session_state["player"]["focus"])
+
+
+def _note(record: RunRecord) -> str:
+    fid = record.metrics.get("fid")
+    calls = record.summary.get("expert_calls", {}).get("value")
+    words = []
+    if fid and fid.get("value") is not None:
+        words.append(f"FID {fid['value']:.4g}")
+    if calls is not None:
+        words.append(f"{calls:.3g} expert{'s' * (calls != 1)} per step")
+    words.append(parts.seconds(record.seconds))
+    return " · ".join(words)
+
+
+def _alignment(ids: tuple[str, ...], subjects: list[Subject], axis: str) -> None:
+    look = state.look()
+    try:
+        info = state.kept(
+            lambda: alignment.alignment_info(subjects, axis=axis), "alignment_info", ids, axis
+        )
+    except KeyError:
+        return
+    gains = "; ".join(
+        f"{parts.literal(panel.label)} {panel.gain[0]:+.0%}" for panel in info.panels
+    )
+    parts.exhibit(
+        "alignment",
+        "Are the chosen experts the near ones?",
+        f"Distance of the prediction to the data of chosen and other experts. "
+        f"{parts.sentence(info.definition)} Nearer than chance by: {gains}.",
+        lambda: alignment.figure(info, look),
+        lambda: alignment.table(info),
+        key=(ids, axis),
+    )
+
+
+def _everything(records: list[RunRecord]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        everything: list[pd.DataFrame] = []
+        for record in records:
+            tables = run_tables(record, state.trace(record.id), state.store().samples(record.id))
+            for name, table in tables.items():
+                archive.writestr(f"{record.id}/{name}.csv", csv_bytes(table.frame))
+            metrics = tables["metrics"].frame.copy()
+            metrics.insert(0, "router", record.router)
+            metrics.insert(0, "run", record.id)
+            everything.append(metrics)
+        archive.writestr("numbers.csv", csv_bytes(pd.concat(everything, ignore_index=True)))
+    return out.getvalue()

@@ -1,0 +1,107 @@
+"""Numbers of runs as rows and dots, each with its interval and n."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from app.figures.dots import Dot, DotsInfo, dots_info
+from app.figures.subjects import Subject
+from app.parts import literal
+from ddm_core.records import RunRecord
+
+__all__ = ["dots_of", "summary_rows", "written"]
+
+_TITLES = {
+    "fid": "FID",
+    "kid": "KID",
+    "energy_distance": "Energy distance",
+    "precision": "Precision",
+    "recall": "Recall",
+    "expert_calls": "Experts asked per sample and step",
+}
+_HIGHER = frozenset({"precision", "recall"})
+#: Columns of the summary beside quality: name in the record, heading.
+_COLUMNS = (
+    ("selected_minus_chance", "chosen − chance"),
+    ("nearest_selected", "nearest asked"),
+    ("disagreement", "disagreement"),
+    ("perturbation_growth_median", "growth"),
+    ("expert_calls", "calls"),
+    ("seconds", "seconds"),
+)
+
+
+def number(one: dict[str, Any] | None, key: str) -> float:
+    """A number of a record; nan where there is none. Records may come from elsewhere."""
+    value = (one or {}).get(key)
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def written(one: dict[str, Any] | None, pattern: str = "{} [{}, {}]") -> str:
+    """Value and interval: 53.1 [50.2, 56.4]; the value alone where there is no interval."""
+    value, low, high = (number(one, key) for key in ("value", "low", "high"))
+    if math.isnan(value):
+        return ""
+    if math.isnan(low) or math.isnan(high):
+        return _short(value)
+    return pattern.format(*map(_short, (value, low, high)))
+
+
+def _short(value: float) -> str:
+    # What is left of a zero after a million float32 additions is a zero.
+    return "0" if abs(value) < 5e-6 else f"{value:.3g}"
+
+
+def summary_rows(records: Sequence[RunRecord], labels: Sequence[str]) -> pd.DataFrame:
+    """A row per run, a column per number that any of them has; cells are Markdown."""
+    metrics = list(dict.fromkeys(name for record in records for name in record.metrics))
+    columns = [(name, _TITLES.get(name, name), "metrics") for name in metrics]
+    columns += [
+        (name, title, "summary")
+        for name, title in _COLUMNS
+        if any(written(record.summary.get(name)) for record in records)
+    ]
+    rows: list[dict[str, str]] = []
+    for index, (record, label) in enumerate(zip(records, labels, strict=True)):
+        row = {"": f"**{'ABCDEFGH'[index]}**", "router": literal(label)}
+        for name, title, part in columns:
+            row[title] = written(getattr(record, part).get(name), "{} :gray[:small[{} to {}]]")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def dots_of(
+    records: Sequence[RunRecord], subjects: Sequence[Subject], name: str
+) -> DotsInfo | None:
+    """A number of every run that has it; None where none has."""
+    dots: list[Dot] = []
+    note = ""
+    quality = any(name in record.metrics for record in records)
+    for index, (record, subject) in enumerate(zip(records, subjects, strict=True)):
+        one = record.metrics.get(name) or record.summary.get(name)
+        if one is None or math.isnan(number(one, "value")):
+            continue
+        value, low, high = (number(one, key) for key in ("value", "low", "high"))
+        n = number(one, "n")
+        dots.append(Dot(subject.label, index, value, low, high, 0 if math.isnan(n) else int(n)))
+        note = note or str(one.get("protocol") or one.get("method") or "")
+    if not dots:
+        return None
+    better = ("higher" if name in _HIGHER else "lower") if quality else ""
+    info = dots_info(
+        name, _TITLES.get(name, name.replace("_", " ")), dots, note=note, better=better
+    )
+    if not quality or len(dots) < 2:
+        return info
+    words = f"{better} is better; "
+    if info.ranked:
+        words += "best to worst: " + ", ".join(info.ranked)
+    elif len({dot.n for dot in dots}) > 1:
+        words += "different n: not comparable"
+    else:
+        words += "intervals overlap or are missing: not ranked"
+    return info._replace(note=f"{words}. {note}")

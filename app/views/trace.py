@@ -1,0 +1,190 @@
+"""Trace: what happens inside one run, step by step?"""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+import xarray as xr
+
+from app import parts, state
+from app.components.filmstrip import filmstrip, filmstrip_data
+from app.components.player import player, player_data
+from app.figures import heatmap, variables, weights
+from app.figures.subjects import AXES, Subject, long_name
+from ddm_core.records import RunRecord
+
+__all__ = ["page"]
+
+_MEAN = "mean of all"
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("What happens inside one run?", anchor=False)
+    state.publish("run", "sample", "axis", "variable")
+    records = [record for record in state.store().runs() if record.status == "done"]
+    if not records:
+        parts.empty("There is no run yet. Start a comparison; its runs can be opened here.")
+        st.page_link(
+            st.session_state["pages"]["compare"], label="New comparison", icon=":material/add:"
+        )
+        return
+    ids = {record.id: record for record in records}
+    wanted = state.view("run")
+    first = wanted if wanted in ids else _telling(records)
+    chosen, shown, by = st.columns([4, 2, 2], vertical_alignment="bottom")
+    with chosen:
+        id = parts.choice("Run", "run", list(ids), default=first, says=lambda one: _says(ids[one]))
+    if id != wanted:
+        state.show(run=id)
+    record = ids[id]
+    subject = state.subjects([record])[0]
+    trace = subject.trace
+    seeds = [str(seed) for seed in _observed(trace)]
+    with shown:
+        sample = parts.choice(
+            "Sample in focus", "sample", [_MEAN, *seeds], default=seeds[0] if seeds else _MEAN
+        )
+    with by:
+        axis = parts.choice(
+            "Time axis", "axis", list(AXES), segmented=True, says=lambda a: f"by {a}"
+        )
+    focus = None if sample == _MEAN else int(sample)
+    _pictures(record, subject, focus, axis)
+    _film(id, trace, focus)
+    _others(id, subject, focus, axis)
+
+
+def _telling(records: list[RunRecord]) -> str:
+    """A run that chooses between experts: of the comparison in view, else the newest."""
+    compared = [one for one in records if one.comparison == state.view("comparison")]
+    some = compared or records
+    return next((one.id for one in some if "top_k" in one.router), some[0].id)
+
+
+def _says(record: RunRecord) -> str:
+    title = f"{state.system_title(record)}: {record.router}"
+    return (
+        f"{title} · {record.config.num:,} samples · {state.age(record.created)} · {record.id[-6:]}"
+    )
+
+
+def _observed(trace: xr.Dataset) -> list[int]:
+    """Seeds that can be in focus: those with pictures first, then the others, 200 at most."""
+    with_pictures = trace["shown"].values.tolist() if "shown" in trace.coords else []
+    every = trace["sample"].values.tolist() if "sample" in trace.coords else []
+    return list(dict.fromkeys([*with_pictures, *every]))[:200]
+
+
+def _pictures(record: RunRecord, subject: Subject, focus: int | None, axis: str) -> None:
+    look = state.look()
+    card = state.catalogue().system(record.system)
+    centres = np.array(card.centres) if card is not None and card.centres else None
+    spread = card.spread if card is not None else 0.0
+    data = state.kept(
+        lambda: player_data([subject], [""], centres=centres, spread=spread), "player", record.id
+    )
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        if data is None:
+            st.caption("This run kept no pictures of its steps.")
+        else:
+            player(
+                data,
+                look,
+                step=state.view_number("step"),
+                focus=focus,
+                key="player",
+                on_focus=_focused,
+            )
+    per_expert = [
+        name
+        for name, variable in subject.trace.data_vars.items()
+        if set(variable.dims) == {"step", "sample", "expert"}
+    ]
+    if not per_expert:
+        with right:
+            st.caption("One model does all the work here: there are no experts to choose from.")
+        return
+    with right:
+        name = parts.choice(
+            "Variable",
+            "variable",
+            [str(one) for one in per_expert],
+            default="weights" if "weights" in per_expert else None,
+            says=lambda one: long_name(subject.trace[one]),
+            hide_label=True,
+        )
+        info = heatmap.heatmap_info(subject.trace, name, sample=focus, axis=axis)
+        whose = "mean over samples" if focus is None else f"sample {focus}"
+        dotted = "; dots: the expert with the largest weight" if info.chosen is not None else ""
+        parts.exhibit(
+            f"heatmap_{name}",
+            f"Expert by step: {parts.literal(info.title)}",
+            parts.sentence(info.definition, f"{whose}{dotted}"),
+            lambda: heatmap.figure(info, look),
+            lambda: heatmap.table(info),
+            key=(record.id, focus, axis),
+        )
+        if "weights" not in subject.trace:
+            return
+        mean = weights.weights_info([subject], sample=focus, axis=axis)
+        if mean.panels:
+            parts.exhibit(
+                "own_weights",
+                "Who is asked?",
+                f"Weights of {whose}, stacked; the leading expert changes "
+                f"{mean.panels[0].switches:.2g} times.",
+                lambda: weights.figure(mean, look, height=220),
+                lambda: weights.table(mean),
+                key=(record.id, focus, axis),
+            )
+
+
+def _focused() -> None:
+    state.show(sample=st.session_state["player"]["focus"])
+
+
+def _film(run: str, trace: xr.Dataset, focus: int | None) -> None:
+    """The filmstrip of the sample in focus."""
+    if focus is None or "x0_hat" not in trace:
+        return
+    st.subheader("What each expert sees in the noise", anchor=False)
+    data = state.kept(lambda: filmstrip_data(trace, focus), "film", run, focus)
+    if data is None:
+        kept = trace["shown"].values
+        st.caption(f"Pictures were kept of samples {kept[0]} to {kept[-1]}; choose one of them.")
+        return
+    st.caption(
+        f"Predicted clean image of sample {focus} at every step: the mix, then each expert. "
+        "Opacity is the weight, a frame means asked. Click on a column to go there."
+    )
+    filmstrip(data, key="film")
+
+
+def _others(run: str, subject: Subject, focus: int | None, axis: str) -> None:
+    """Everything else that was measured."""
+    look = state.look()
+    names = [
+        name
+        for name in variables.drawable(subject.trace)
+        if set(subject.trace[name].dims) != {"step", "sample", "expert"}
+    ]
+    if not names:
+        return
+    st.subheader("Everything else that was measured", anchor=False)
+    for place, name in zip(parts.pairs(len(names)), names, strict=True):
+        variable = subject.trace[name]
+        with place:
+            drawn = state.kept(
+                lambda name=name: variables.draw(subject, name, look, focus=focus, axis=axis),
+                *("variable", name, run, focus, axis, look),
+            )
+            definition = str(variable.attrs.get("definition", ""))
+            parts.exhibit(
+                f"variable_{name}",
+                parts.literal(long_name(variable)),
+                parts.sentence(definition, drawn.says),
+                lambda drawn=drawn: drawn.figure,
+                lambda drawn=drawn: drawn.table,
+            )

@@ -1,0 +1,33 @@
+"""An instrument for decentralized diffusion models: sample, route, record, measure.
+
+import ddm_core as ddm
+system = ddm.load_system("ring")
+run = ddm.sample(system, router="top_k:k=2", seeds=range(64), steps=50)
+run.trace["weights"].sel(expert=3).mean("sample")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ddm_core.run import Result, sample
+    from ddm_core.systems import System, load_system
+
+__all__ = ["Result", "System", "load_system", "sample"]
+
+_HOME = {
+    "Result": "ddm_core.run",
+    "sample": "ddm_core.run",
+    "System": "ddm_core.systems",
+    "load_system": "ddm_core.systems",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Lazily: reading the store or printing help must not wait for torch.
+    if name not in _HOME:
+        raise AttributeError(f"module 'ddm_core' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,0 +1,105 @@
+"""`ddm list`: everything that can be named, with its settings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ddm_core.cli import options as o
+from ddm_core.cli.screen import say_json, say_table
+from ddm_core.errors import RequestError, unknown
+
+__all__ = ["register"]
+
+FAMILIES = ("systems", "routers", "strategies", "probes", "samplers", "metrics")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("list")(list_family)
+
+
+def list_family(
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help=", ".join(FAMILIES))],
+    plugin: o.Plugins = None,
+    json: o.Json = False,
+) -> None:
+    """List systems, routers, strategies, probes, samplers or metrics."""
+    if family not in FAMILIES:
+        raise unknown("family", family, FAMILIES)
+    from ddm_core.registry import load_plugin
+
+    for file in plugin or []:
+        load_plugin(file)
+    members = _systems() if family == "systems" else _members(family)
+    if json:
+        say_json(members)
+        return
+    rows = [
+        [one["name"], one["description"], ", ".join(_words(s) for s in one.get("settings", []))]
+        for one in members
+    ]
+    say_table("", (family, "what it is", "settings"), rows)
+
+
+def _words(setting: dict[str, Any]) -> str:
+    return f"{setting['name']}={setting['default']}"
+
+
+def _members(family: str) -> list[dict[str, Any]]:
+    from ddm_core.metrics import METRICS
+    from ddm_core.probes.base import PROBES
+    from ddm_core.registry import settings
+    from ddm_core.routers.base import ROUTERS
+    from ddm_core.samplers.base import SAMPLERS
+    from ddm_core.strategies.base import STRATEGIES
+
+    registries = {
+        "routers": ROUTERS,
+        "strategies": STRATEGIES,
+        "probes": PROBES,
+        "samplers": SAMPLERS,
+        "metrics": METRICS,
+    }
+    registry = registries[family]
+    return [
+        {
+            "name": name,
+            "description": _first_line(registry[name].__doc__),
+            "settings": [
+                {**one._asdict(), "kind": one.kind.__name__, "choices": list(one.choices)}
+                for one in settings(registry[name])
+            ],
+        }
+        for name in registry
+    ]
+
+
+def _systems() -> list[dict[str, Any]]:
+    from ddm_core.systems import load_system, system_names
+
+    out: list[dict[str, Any]] = []
+    for name in system_names():
+        try:
+            system = load_system(name)
+        except RequestError as error:
+            # A damaged checkpoint must not hide the others.
+            out.append({"name": name, "description": f"cannot be used: {error}"})
+            continue
+        out.append(
+            {
+                "name": name,
+                "description": system.description,
+                "experts": len(system.experts),
+                "shape": list(system.shape),
+                "labels": list(system.labels),
+                "monolith": system.monolith is not None,
+                "default_router": system.default_router,
+            }
+        )
+    return out
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]

@@ -1,0 +1,175 @@
+"""Commands on stored runs: runs, show, delete, export, import; and metrics, which uses torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ddm_core.cli import options as o
+from ddm_core.cli.screen import number, progress, run_json, say_json, say_table, warn
+
+__all__ = ["register"]
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Id, the start of one, or its hash.")]
+Many = Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids, or what stands for one.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("runs")(list_runs)
+    app.command()(show)
+    app.command()(delete)
+    app.command()(export)
+    app.command("import")(import_runs)
+    app.command()(metrics)
+
+
+def list_runs(runs: o.Runs = None, json: o.Json = False) -> None:
+    """List the stored runs, newest first."""
+    store = o.open_store(runs)
+    records = store.runs()
+    for name, reason in store.unreadable.items():
+        warn(f"{name} cannot be read: {reason}")
+    if json:
+        say_json([run_json(record) for record in records])
+        return
+    rows = [
+        [
+            record.id,
+            record.status,
+            record.system,
+            record.router,
+            f"{record.config.num} x {record.config.steps}",
+            number(record.metrics.get("fid"), 4, interval=True),
+            " ".join(record.tags),
+        ]
+        for record in records
+    ]
+    columns = ("run", "status", "system", "router", "samples x steps", "FID [95%] (n)", "tags")
+    say_table("", columns, rows)
+    print(f"{len(records)} run{'' if len(records) == 1 else 's'} in {store.root}")
+
+
+def show(run: Run, runs: o.Runs = None, json: o.Json = False) -> None:
+    """Show a run: what was asked for, and its numbers."""
+    store = o.open_store(runs)
+    record = store.run(run)
+    if json:
+        say_json({**run_json(record), "bytes": store.size(record.id)})
+        return
+    facts = {
+        "status": record.error or record.status,
+        "created": record.created,
+        "ran on": record.device or "-",
+        "comparison": record.comparison or "-",
+        "tags": " ".join(record.tags) or "-",
+        "note": record.note or "-",
+        **{
+            name: ", ".join(value) if isinstance(value, tuple) else str(value)
+            for name, value in record.config
+            if value not in ((), None)
+        },
+        **{f"sha256 of {name}": digest[:12] for name, digest in record.hashes.items()},
+        **record.versions,
+    }
+    say_table(record.id, ("what", "value"), [[name, text] for name, text in facts.items()])
+    numbers = {**record.metrics, **record.summary}
+    rows = [
+        [
+            name.replace("_", " "),
+            number(one, 4, interval=True),
+            str(one.get("protocol") or one.get("method") or ""),
+        ]
+        for name, one in numbers.items()
+    ]
+    say_table("", ("number", "value [95%] (n)", "how"), rows)
+
+
+def delete(run: Many, runs: o.Runs = None) -> None:
+    """Delete runs."""
+    store = o.open_store(runs)
+    ids = [store.resolve(one) for one in run]
+    store.delete(ids)
+    for one in dict.fromkeys(ids):
+        print(f"deleted {one}")
+
+
+def export(
+    run: Many,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")],
+    format: Annotated[
+        str,
+        typer.Option("--format", metavar="F", help="csv, parquet, netcdf; zip: to import again."),
+    ] = "csv",
+    runs: o.Runs = None,
+) -> None:
+    """Write a run as tables for other programs, or runs as one archive (--format zip)."""
+    store = o.open_store(runs)
+    ids = list(dict.fromkeys(store.resolve(one) for one in run))
+    if format == "zip":
+        name = ids[0] if len(ids) == 1 else "runs"
+        print(store.export_archive(ids, out if out.suffix == ".zip" else out / f"{name}.zip"))
+        return
+    for one in ids:
+        # One run goes right where it was asked for; several must not overwrite each other.
+        for path in store.export_tables(one, out if len(ids) == 1 else out / one, format):
+            print(path)
+
+
+def import_runs(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .zip made by export.")],
+    runs: o.Runs = None,
+    json: o.Json = False,
+) -> None:
+    """Take in the runs of an archive; those that are here already are left as they are."""
+    store = o.open_store(runs)
+    before = {record.id for record in store.runs()}
+    records = store.import_archive(file)
+    if json:
+        say_json([run_json(record) for record in records])
+        return
+    for record in records:
+        print(f"{'is here already' if record.id in before else 'imported'}: {record.id}")
+
+
+def metrics(
+    run: Many,
+    metrics: Annotated[
+        str, typer.Option("--metrics", metavar="A,B", help="As in fid,kid; see ddm list metrics.")
+    ] = "fid",
+    extractor: Annotated[
+        str, typer.Option("--extractor", metavar="NAME", help="own or inception.")
+    ] = "own",
+    device: o.Device = "auto",
+    runs: o.Runs = None,
+    json: o.Json = False,
+) -> None:
+    """Measure the quality of stored runs and note it in them."""
+    store = o.open_store(runs)
+    records = [store.run(one) for one in run]
+    names = o.words(metrics)
+    # Only now, since torch takes seconds to load and the request may be wrong.
+    from ddm_core.make import measure_run, yardstick
+    from ddm_core.systems import load_system
+
+    rules = {
+        name: yardstick(load_system(name), extractor, device)
+        for name in sorted({record.system for record in records})
+    }
+    measured = []
+    for record in records:
+        with progress(record.id) as bar:
+            measured.append(
+                measure_run(store, record, rules[record.system], names, on_measure=bar.update)
+            )
+    if json:
+        say_json({"runs": [run_json(record) for record in measured]})
+        return
+    rows = [
+        [record.id, name, number(record.metrics[name], 4, interval=True)]
+        for record in measured
+        for name in record.metrics
+    ]
+    say_table("", ("run", "metric", "value [95%] (n)"), rows)

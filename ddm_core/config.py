@@ -1,0 +1,89 @@
+"""What is to be sampled, as data: validated, frozen, hashed; kept beside every result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ddm_core.errors import RequestError
+
+__all__ = ["RunConfig", "make_config"]
+
+#: Fields that change how a run is computed and kept, not what its samples are.
+_HOW = frozenset(
+    {"probes", "observed", "shown", "batch", "device", "workers", "metrics", "plugins"}
+)
+
+
+class RunConfig(BaseModel):
+    """One run: a system, a route, seeds, a sampler, and what to record.
+
+    Arguments:
+        system: a name that `ddm list systems` knows, with settings (ring:experts=6), or a folder.
+        router: a route spec: STRATEGY, ROUTER/STRATEGY or monolith.
+        seed, num: the samples are seed, seed + 1, ..., seed + num - 1.
+        steps: intervals of the time grid.
+        label: class that the experts are asked for; None is unconditional.
+        guidance: classifier-free guidance scale; 1 is the plain conditional model.
+        probes: specs, or the sets standard, all, none.
+        observed: the first samples, on which probes run that evaluate more than sampling needs.
+        shown: the first samples, of which pictures of every step are kept.
+        batch: most samples in one batch; 0 leaves it to the device.
+        workers: batches at a time on a CPU, one thread each; 0 is one per core.
+        metrics: names of quality metrics, computed after sampling.
+        plugins: Python files that register components of the user's own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    system: Annotated[str, Field(min_length=1, max_length=1000)]
+    router: Annotated[str, Field(min_length=1, max_length=300)] = "top_k"
+    seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
+    num: Annotated[int, Field(ge=1, le=1_000_000)] = 16
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 50
+    sampler: Annotated[str, Field(min_length=1, max_length=300)] = "euler"
+    label: Annotated[int, Field(ge=0)] | None = None
+    guidance: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)] = 1.0
+    probes: tuple[Annotated[str, Field(max_length=300)], ...] = ("standard",)
+    observed: Annotated[int, Field(ge=1, le=100_000)] = 64
+    shown: Annotated[int, Field(ge=0, le=256)] = 16
+    batch: Annotated[int, Field(ge=0, le=65_536)] = 0
+    device: Annotated[str, Field(max_length=20)] = "auto"
+    dtype: Annotated[str, Field(pattern="^(float32|float64|bfloat16)$")] = "float32"
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
+    metrics: tuple[Annotated[str, Field(max_length=100)], ...] = ()
+    plugins: tuple[Annotated[str, Field(max_length=1000)], ...] = ()
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of the samples, in order."""
+        return range(self.seed, self.seed + self.num)
+
+    @property
+    def digest(self) -> str:
+        """12 hex digits of what the samples depend on: equal configs give equal samples."""
+        fields = self.model_dump(mode="json", exclude=set(_HOW))
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def make_config(fields: dict[str, Any]) -> RunConfig:
+    """A config from what a person typed.
+
+    Raises:
+        RequestError: one sentence that names the field, what was given and what is allowed.
+    """
+    try:
+        return RunConfig.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "config"
+        if first["type"] == "extra_forbidden":
+            there = ", ".join(RunConfig.model_fields)
+            raise RequestError(f"no setting '{where}'; there are: {there}") from None
+        given = repr(first["input"])[:80]
+        reason = first["msg"][:1].lower() + first["msg"][1:]
+        raise RequestError(f"{where} = {given} is not possible: {reason}") from None

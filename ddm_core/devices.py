@@ -1,0 +1,60 @@
+"""Which device, and how many workers on it."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from ddm_core.errors import RequestError
+
+__all__ = ["batch_on", "device_name", "pick_device", "workers_on"]
+
+
+def pick_device(name: str) -> torch.device:
+    """auto (a GPU where there is one), cpu, cuda or cuda:N.
+
+    Raises:
+        RequestError: no such device on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    kind, _, number = name.partition(":")
+    if kind != "cuda" or not (number == "" or number.isdigit()):
+        raise RequestError(f"no device '{name}'; there are: auto, cpu, cuda, cuda:0, cuda:1, ...")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(number or 0) >= count:
+        here = ", ".join(["cpu", *(f"cuda:{i}" for i in range(count))])
+        raise RequestError(f"no device '{name}' on this machine; there are: {here}")
+    return torch.device(name)
+
+
+def workers_on(device: torch.device, asked: int) -> int:
+    """Batches at a time: on a CPU one per core, each of one thread; on a GPU one.
+
+    Threads within one operation wait for each other by spinning, which collapses as soon as
+    another process takes a core; batches side by side never wait.
+    """
+    if device.type != "cpu":
+        return 1
+    return asked or len(
+        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0] * _cores()
+    )
+
+
+def batch_on(device: torch.device, asked: int) -> int:
+    """Most samples in one batch."""
+    return asked or (128 if device.type == "cpu" else 1024)
+
+
+def device_name(device: torch.device) -> str:
+    """The device as a person would name it."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({_cores()} cores)"
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1

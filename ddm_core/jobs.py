@@ -1,0 +1,331 @@
+"""Work that goes on in child processes: submit it, watch it, cancel it, come back later.
+
+One worker per device takes jobs in their order. It is a process of its own session, so that a
+reload of the page or a restart of the server does not touch it, and it ends when there was nothing
+to do for a while. Everything that is known about a job is in the store's folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from ddm_core import disk
+from ddm_core.config import RunConfig
+from ddm_core.errors import RequestError
+from ddm_core.queue import Queue, Row
+from ddm_core.records import unique
+
+__all__ = ["Job", "Jobs", "State", "new_comparison"]
+
+State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
+
+#: How long a worker waits for another job, in seconds.
+IDLE_SECONDS = 120.0
+_MOST_LOG_BYTES = 1024**2
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
+
+
+class Job(NamedTuple):
+    """What a person may know about a job.
+
+    Arguments:
+        id, title, kind: which one it is.
+        state: queued, running, done, failed, cancelled or interrupted.
+        created: ISO 8601, UTC.
+        done, total: samples x steps, over all runs of the job.
+        seconds: since it began, or that it took.
+        eta: seconds until it is done, or None while nobody can tell.
+        message: what it does now, or why it ended.
+        runs: ids of its finished runs.
+        comparison: that its runs share, or None.
+        device: whose worker runs it.
+        position: 1 for the next one in the queue; 0 once it has begun.
+        preview: PNG of the samples as they are now, or None.
+    """
+
+    id: str
+    title: str
+    kind: str
+    state: State
+    created: str
+    done: int
+    total: int
+    seconds: float
+    eta: float | None
+    message: str
+    runs: tuple[str, ...]
+    comparison: str | None
+    device: str
+    position: int
+    preview: Path | None
+
+    @property
+    def active(self) -> bool:
+        """Whether it still waits or runs."""
+        return self.state in ("queued", "running")
+
+
+def new_comparison() -> str:
+    """An id for runs that differ in the router and share x_T."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{unique()}"
+
+
+class Jobs:
+    """The jobs of one store.
+
+    Arguments:
+        root: the store's folder; default $DDM_RUNS, else runs.
+        idle: seconds that a worker started here waits for another job.
+    """
+
+    def __init__(self, root: Path | None = None, *, idle: float = IDLE_SECONDS) -> None:
+        self.root = (root or Path(os.environ.get("DDM_RUNS") or "runs")).absolute()
+        self._queue = Queue(self.root)
+        self._idle = idle
+        self._started: dict[str, subprocess.Popen[bytes]] = {}
+
+    def submit(
+        self,
+        configs: Sequence[RunConfig],
+        *,
+        metrics: Sequence[str] = (),
+        title: str = "",
+        comparison: bool = False,
+    ) -> str:
+        """Have these runs made, one after the other.
+
+        Arguments:
+            configs: one per run.
+            metrics: quality to measure after each; () for what the configs say.
+            title: default: the system and the routers.
+            comparison: whether the runs belong together.
+
+        Returns:
+            The id of the job.
+
+        Raises:
+            RequestError: there are no configs, or they ask for several devices.
+            WorkError: the folder is not writable.
+        """
+        if not configs:
+            raise RequestError("nothing to sample: no config given")
+        if len({config.device for config in configs}) > 1:
+            raise RequestError("the runs of one job go to one device; submit a job per device")
+        chosen = [_absolute(config) for config in configs]
+        if metrics:
+            chosen = [one.model_copy(update={"metrics": tuple(metrics)}) for one in chosen]
+        routers = ", ".join(dict.fromkeys(config.router for config in configs))
+        return self.enqueue(
+            "sample",
+            {"configs": [config.model_dump(mode="json") for config in chosen]},
+            title=title or f"{Path(configs[0].system).name}: {routers}",
+            device=configs[0].device,
+            total=sum(config.num * config.steps for config in configs),
+            comparison=new_comparison() if comparison else None,
+        )
+
+    def submit_metrics(
+        self, runs: Sequence[str], metrics: Sequence[str], *, device: str = "auto"
+    ) -> str:
+        """Have metrics of stored runs measured.
+
+        Raises:
+            RequestError: there are no runs or no metrics.
+        """
+        if not runs or not metrics:
+            raise RequestError("name at least one run and one metric")
+        payload = {"runs": list(runs), "metrics": list(metrics)}
+        title = f"{', '.join(metrics)} of {len(runs)} run{'s' if len(runs) > 1 else ''}"
+        return self.enqueue("metrics", payload, title=title, device=device, total=len(runs))
+
+    def enqueue(
+        self,
+        kind: str,
+        payload: Mapping[str, Any],
+        *,
+        title: str,
+        device: str = "auto",
+        total: int = 1,
+        comparison: str | None = None,
+    ) -> str:
+        """Queue a job of any kind that `ddm_core.worker` handles, and see to it that it is run.
+
+        Arguments:
+            kind: name of the handler.
+            payload: what it is given; JSON.
+            total: units of work, for the progress.
+
+        Raises:
+            RequestError: no such device.
+            WorkError: the folder is not writable.
+        """
+        lane = _lane(device)
+        id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{unique()}"
+        gone = self._queue.add(
+            id, kind, payload, title=title, lane=lane, total=total, comparison=comparison
+        )
+        for old in gone:
+            shutil.rmtree(self._folder(old), ignore_errors=True)
+        self._look()
+        return id
+
+    def warm(self, device: str = "auto") -> None:
+        """Start the worker of a device before there is a job: importing torch takes seconds."""
+        lane = _lane(device)
+        self._queue.tidy()
+        before = self._started.get(lane)
+        if (before is None or before.poll() is not None) and not self._queue.lives(lane):
+            self._start(lane)
+
+    def job(self, id: str) -> Job:
+        """One job, as it is now.
+
+        Raises:
+            RequestError: no such job.
+        """
+        self._look()
+        row = self._queue.row(id)
+        if row is None:
+            raise RequestError(f"no job '{id[:60]}'; the latest are: {self._latest()}")
+        return self._job(row, self._queue.waiting())
+
+    def jobs(self, limit: int = 50) -> list[Job]:
+        """The newest jobs, newest first."""
+        self._look()
+        waiting = self._queue.waiting()
+        return [self._job(row, waiting) for row in self._queue.rows(limit)]
+
+    def cancel(self, id: str) -> None:
+        """Stop a job; its finished runs are kept. One that has ended stays as it is.
+
+        Raises:
+            RequestError: no such job.
+        """
+        self.job(id)
+        self._queue.cancel(id)
+
+    def retry(self, id: str) -> str:
+        """Queue an ended job again, without the runs that it had finished.
+
+        Returns:
+            The id of the new job.
+
+        Raises:
+            RequestError: no such job, or it has not ended.
+        """
+        job = self.job(id)
+        row = self._queue.row(id)
+        if job.active or row is None:
+            raise RequestError(f"job {id} is still {job.state}; cancel it first")
+        payload = {**json.loads(row["payload"]), "have": list(job.runs)}
+        return self.enqueue(
+            job.kind,
+            payload,
+            title=job.title,
+            device=job.device,
+            total=job.total,
+            comparison=job.comparison,
+        )
+
+    def _latest(self) -> str:
+        return ", ".join(row["id"] for row in self._queue.rows(5)) or "none"
+
+    def _look(self) -> None:
+        """Find what died, and start the workers that are needed."""
+        self._queue.tidy()
+        for lane in self._queue.waiting():
+            if self._queue.lives(lane):
+                continue
+            before = self._started.pop(lane, None)
+            code = None if before is None else before.poll()
+            # A worker that was killed is started again; one that fails by itself would fail again.
+            if code is not None and code > 0:
+                log = self._log(lane)
+                self._queue.fail(lane, f"the worker ends by itself; its last words are in {log}")
+            elif before is not None and code is None:
+                self._started[lane] = before  # still on its way
+            else:
+                self._start(lane)
+
+    def _start(self, lane: str) -> None:
+        log = self._log(lane)
+        disk.make_folder(log.parent)
+        command = [sys.executable, "-m", "ddm_core", "work", "--runs", str(self.root)]
+        command += ["--lane", lane, "--idle", f"{self._idle:g}"]
+        with disk.told("start a worker", log.parent):
+            fresh = not log.exists() or log.stat().st_size > _MOST_LOG_BYTES
+            with log.open("wb" if fresh else "ab") as output:
+                worker = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+        self._started[lane] = worker
+        # Somebody has to take note of its end, or it stays as a zombie while this process lives.
+        threading.Thread(target=worker.wait, daemon=True).start()
+
+    def _log(self, lane: str) -> Path:
+        return self.root / ".jobs" / f"worker-{lane.replace(':', '-')}.log"
+
+    def _folder(self, id: str) -> Path:
+        return self.root / ".jobs" / id
+
+    def _job(self, row: Row, waiting: Mapping[str, Sequence[str]]) -> Job:
+        id: str = row["id"]
+        queue = waiting.get(row["lane"], ())
+        preview = self._folder(id) / "preview.png"
+        begun: float | None = row["begun"]
+        ended: float = row["ended"] or time.time()
+        stopping = row["state"] == "running" and row["cancel"]
+        return Job(
+            id,
+            row["title"],
+            row["kind"],
+            row["state"],
+            datetime.fromtimestamp(row["created"], UTC).isoformat(),
+            row["done"],
+            row["total"],
+            0.0 if begun is None else max(0.0, ended - begun),
+            row["eta"],
+            "cancelling" if stopping else row["message"],
+            tuple(json.loads(row["runs"])),
+            row["comparison"],
+            row["lane"],
+            queue.index(id) + 1 if id in queue else 0,
+            preview if preview.is_file() else None,
+        )
+
+
+def _absolute(config: RunConfig) -> RunConfig:
+    """The same config for a process that may have been started in another folder."""
+    system = Path(config.system)
+    named = len(system.parts) > 1 and system.is_dir()
+    return config.model_copy(
+        update={
+            "system": str(system.absolute()) if named else config.system,
+            "plugins": tuple(str(Path(plugin).absolute()) for plugin in config.plugins),
+        }
+    )
+
+
+def _lane(device: str) -> str:
+    """Whose queue a device name means. Without torch, since the server does without."""
+    if not _DEVICE.fullmatch(device):
+        raise RequestError(f"no device '{device[:20]}'; there are: auto, cpu, cuda, cuda:0, ...")
+    if device == "auto":
+        # Where torch then finds no GPU after all, the work is done on the CPU in this queue.
+        return "cuda:0" if Path("/dev/nvidia0").exists() else "cpu"
+    return "cuda:0" if device == "cuda" else device

@@ -1,0 +1,159 @@
+"""Make runs and keep them: all are checked first, then each is sampled, kept and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ddm_core.config import RunConfig
+from ddm_core.devices import pick_device
+from ddm_core.errors import RequestError
+from ddm_core.metrics import METRICS, Extractor, Reference, measure
+from ddm_core.metrics.extractors.base import never
+from ddm_core.quality import extractor_of, reference_of
+from ddm_core.records import RunRecord
+from ddm_core.registry import load_plugin
+from ddm_core.run import Cancelled, Progress, checked, execute
+from ddm_core.store import Store
+from ddm_core.systems import load_system
+from ddm_core.systems.base import System
+
+__all__ = ["Order", "Yardstick", "make_run", "measure_run", "prepare", "yardstick"]
+
+FEWEST = 2  # samples that have a covariance
+
+
+class Yardstick(NamedTuple):
+    """What samples of a system are measured with; kept between runs, as a reference remembers."""
+
+    system: str  # digest
+    suffix: str  # of a metric's name where the features are not the system's own: fid@inception
+    extractor: Extractor
+    reference: Reference
+
+
+class Order(NamedTuple):
+    """A run that can be made: its names are checked and its system is loaded."""
+
+    config: RunConfig
+    system: System
+    yardstick: Yardstick | None
+
+
+def prepare(
+    configs: Sequence[RunConfig], default: Callable[[System], tuple[str, ...]] | None = None
+) -> list[Order]:
+    """Check all runs before the first one begins.
+
+    Arguments:
+        configs: what was asked for.
+        default: metrics of a config that names none, for its system.
+
+    Raises:
+        RequestError: the first thing that cannot be done.
+    """
+    systems: dict[str, System] = {}
+    yardsticks: dict[tuple[str, str], Yardstick] = {}
+    orders: list[Order] = []
+    for config in configs:
+        for plugin in config.plugins:
+            load_plugin(plugin)
+        if config.system not in systems:
+            systems[config.system] = load_system(config.system)
+        system = systems[config.system]
+        normal = checked(config, system)
+        metrics = tuple(name for name in normal.metrics if name != "none")
+        if default is not None and not normal.metrics and normal.num >= FEWEST:
+            metrics = default(system)
+        normal = normal.model_copy(update={"metrics": metrics})
+        key = (config.system, config.device)
+        if metrics:
+            _require_metrics(metrics, normal.num)
+            if key not in yardsticks:
+                yardsticks[key] = yardstick(system, device=config.device)
+        orders.append(Order(normal, system, yardsticks[key] if metrics else None))
+    return orders
+
+
+def _require_metrics(metrics: Sequence[str], num: int) -> None:
+    for name in metrics:
+        METRICS.parse(name)
+    if num < FEWEST:
+        raise RequestError(f"a metric needs at least {FEWEST} samples, not {num}")
+
+
+def yardstick(system: System, extractor: str = "own", device: str = "auto") -> Yardstick:
+    """The extractor and the statistics of the real data.
+
+    Raises:
+        RequestError: the system has nothing to be measured with; says what is missing.
+    """
+    features = extractor_of(system, extractor, pick_device(device))
+    suffix = "" if extractor == "own" else f"@{extractor}"
+    return Yardstick(system.digest, suffix, features, reference_of(system, features))
+
+
+def make_run(
+    store: Store,
+    order: Order,
+    *,
+    comparison: str | None = None,
+    on_progress: Callable[[Progress], None],
+    on_measure: Callable[[int, int], None],
+    should_stop: Callable[[], bool] = never,
+) -> RunRecord:
+    """Sample, keep, measure. A run is kept before it is measured: nothing may cost the samples.
+
+    Raises:
+        RequestError, WorkError: as sampling, keeping and measuring have them.
+    """
+    config = order.config
+    with store.begin(config, comparison=comparison) as draft:
+        record = draft.save(execute(config, on_progress, system=order.system))
+    if order.yardstick is None:
+        return record
+    return measure_run(
+        store,
+        record,
+        order.yardstick,
+        config.metrics,
+        on_measure=on_measure,
+        should_stop=should_stop,
+    )
+
+
+def measure_run(
+    store: Store,
+    record: RunRecord,
+    yardstick: Yardstick,
+    metrics: Sequence[str],
+    *,
+    on_measure: Callable[[int, int], None],
+    should_stop: Callable[[], bool] = never,
+) -> RunRecord:
+    """Measure the samples of a stored run and note the numbers in its record.
+
+    Raises:
+        RequestError: an unknown metric, too few samples, samples of another system.
+        Cancelled: should_stop said so.
+    """
+    images = store.samples(record.id).images
+    _require_metrics(metrics, len(images))
+    if record.hashes.get("system", yardstick.system) != yardstick.system:
+        raise RequestError(
+            f"run {record.id} was sampled from another version of '{record.system}'"
+        )
+    found = measure(
+        metrics,
+        np.moveaxis(images, -1, 1) if images.ndim == 4 else images,
+        yardstick.reference,
+        yardstick.extractor,
+        progress=on_measure,
+        should_stop=should_stop,
+    )
+    if should_stop():
+        raise Cancelled("cancelled")
+    numbers = {name + yardstick.suffix: one.to_json() for name, one in found.items()}
+    return store.add_metrics(record.id, numbers)

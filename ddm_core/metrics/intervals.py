@@ -1,0 +1,66 @@
+"""Intervals: what the next set of samples from the same system would have given.
+
+A bootstrap repeats samples, and repeated samples look like a poorer distribution: its replicates
+of a distance lie above the estimate, so their quantiles are no interval. Their *spread* is right:
+the intervals here are the estimate plus and minus 1.96 of it.
+
+References:
+    An Introduction to the Bootstrap (Efron and Tibshirani, 1993)
+    A General Theory for Jackknife Variance Estimation (Shao and Wu, 1989)
+    Probable Inference, the Law of Succession, and Statistical Inference (Wilson, 1927)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ddm_core.errors import WorkError
+from ddm_core.metrics.extractors.base import Array
+
+__all__ = [
+    "check_cancelled",
+    "normal_interval",
+    "random_halves",
+    "resample_counts",
+    "wilson_interval",
+]
+
+Z = 1.959963984540054  # of a 95% interval
+
+
+def resample_counts(n: int, replicates: int, seed: Sequence[int]) -> Array:
+    """How often each of n samples is drawn: [replicate, sample], rows sum to n."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), replicates).astype(float)
+
+
+def random_halves(n: int, replicates: int, seed: Sequence[int]) -> Array:
+    """Which of n samples are in each random half: zeros and ones [replicate, sample].
+
+    For numbers that two copies of one sample would spoil, such as a distance to the nearest
+    neighbour. A half spreads around the whole as much as the whole around the truth.
+    """
+    rank = np.random.default_rng(seed).random((replicates, n)).argsort(axis=1)
+    return (rank < n // 2).astype(float)
+
+
+def normal_interval(
+    value: float, error: float, *, least: float = -math.inf, most: float = math.inf
+) -> tuple[float, float]:
+    """value -+ 1.96 standard errors, cut off where no value can be."""
+    return max(least, value - Z * error), min(most, value + Z * error)
+
+
+def wilson_interval(share: float, n: int) -> tuple[float, float]:
+    """Of a share of n independent samples; never empty, not even at 0 and 1."""
+    middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2)) / (1 + Z**2 / n)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def check_cancelled(should_stop: Callable[[], bool]) -> None:
+    """WorkError where somebody wants to stop."""
+    if should_stop():
+        raise WorkError("measuring was cancelled")

@@ -1,0 +1,121 @@
+"""How good a system's samples are: its extractor, its reference, the metrics asked for.
+
+Reference statistics come with a system, so that a distance to its data needs no dataset; those of
+the ring are known in closed form. Inception statistics are made from the dataset at first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ddm_core.datasets import load_dataset
+from ddm_core.errors import RequestError
+from ddm_core.metrics import (
+    EXTRACTORS,
+    Extractor,
+    Measured,
+    Reference,
+    load_reference,
+    measure,
+    reference_from_images,
+    save_reference,
+)
+from ddm_core.metrics.extractors.base import never
+from ddm_core.systems.analytic import GaussianPosterior
+from ddm_core.systems.base import System
+
+__all__ = ["default_metrics", "quality_of", "reference_of"]
+
+#: Exact points that stand for the ring where a metric needs samples rather than moments.
+RING_POINTS = 10_000
+
+
+def default_metrics(system: System) -> tuple[str, ...]:
+    """What a comparison measures when nobody says."""
+    if system.extractor is None:
+        return ()
+    return ("fid",) if system.is_image else ("fid", "energy_distance")
+
+
+def quality_of(
+    system: System,
+    images: np.ndarray,
+    names: Sequence[str],
+    *,
+    extractor: str = "own",
+    device: torch.device | None = None,
+    data: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    should_stop: Callable[[], bool] = never,
+) -> dict[str, Measured]:
+    """Metrics of samples against the system's data, each with its n, interval and protocol.
+
+    Arguments:
+        images: uint8 [sample, height, width, channel], or points [sample, 2].
+        names: of metrics.
+        extractor: "own" for the one that comes with the system, or "inception".
+        data: where the dataset's files are, for an extractor whose reference is not shipped.
+
+    Raises:
+        RequestError: no such metric, extractor or reference; says what is missing.
+    """
+    features = extractor_of(system, extractor, device or torch.device("cpu"))
+    reference = reference_of(system, features, data=data, progress=progress)
+    if system.is_image:
+        images = np.moveaxis(images, -1, 1)
+    return measure(names, images, reference, features, progress=progress, should_stop=should_stop)
+
+
+def extractor_of(system: System, name: str, device: torch.device) -> Extractor:
+    """The extractor by name; "own" is the coordinates for points."""
+    source = "coordinates" if name == "own" and not system.is_image else name
+    return EXTRACTORS.parse(source).load(system.folder, device)
+
+
+def reference_of(
+    system: System,
+    extractor: Extractor,
+    *,
+    data: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Reference:
+    """The statistics of the system's real data in the extractor's features."""
+    if isinstance(system.posterior, GaussianPosterior):
+        return _ring_reference(system, system.posterior, extractor)
+    if system.folder is None:
+        raise RequestError(f"system '{system.name}' has no folder, and so no reference statistics")
+    path = system.folder / "reference" / f"{extractor.name}.safetensors"
+    if not path.is_file():
+        dataset = str(system.info.get("training", {}).get("dataset", system.name))
+        real = load_dataset(dataset, split="train", folder=data)
+        made = reference_from_images(
+            extractor, real.images, split=f"{real.name} train", progress=progress
+        )
+        save_reference(path.parent, made)
+    reference = load_reference(path)
+    if reference.weights != extractor.weights:
+        raise RequestError(f"{path} was made with other weights of {extractor.name}")
+    return reference
+
+
+def _ring_reference(
+    system: System, posterior: GaussianPosterior, extractor: Extractor
+) -> Reference:
+    centres = posterior.centres.double().cpu().numpy()
+    between = np.cov(centres.T, bias=True).reshape(2, 2)
+    random = np.random.default_rng(0)
+    which = random.integers(len(centres), size=RING_POINTS)
+    points = centres[which] + posterior.spread * random.standard_normal((RING_POINTS, 2))
+    return Reference(
+        extractor.name,
+        extractor.weights,
+        "closed-form mean and covariance",
+        RING_POINTS,
+        centres.mean(axis=0),
+        between + posterior.spread**2 * np.eye(2),
+        points,
+    )

@@ -1,0 +1,141 @@
+"""Steps and probes become samples and a trace. Everything stays on the device until the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from ddm_core.denoise import Denoiser
+from ddm_core.ensemble import Ensemble
+from ddm_core.errors import WorkError
+from ddm_core.probes.base import Probe, Scene
+from ddm_core.rollout import Step, rollout
+from ddm_core.trace import as_array
+
+__all__ = ["record"]
+
+
+def record(
+    steps: Iterable[Step], count: int, scene: Scene, probes: Sequence[Probe]
+) -> tuple[Tensor, xr.Dataset]:
+    """Drain the steps, measure each, move once at the end.
+
+    Arguments:
+        steps: of a rollout or of noising.
+        count: how many there will be.
+        scene: what the probes may look at.
+        probes: what to measure.
+
+    Returns:
+        x at the end of the last step [sample, *], on the device, and the trace.
+
+    Raises:
+        WorkError: an expert, the router or a state is not finite; names the step, t, the samples
+            and who it was.
+    """
+    meters = [(probe, probe.begin(scene)) for probe in probes]
+    buffers: dict[str, Tensor] = {}
+    finite: list[Tensor] = []
+    times: list[float] = []
+    end = 0.0
+    x_s: Tensor | None = None
+    for step in steps:
+        for probe, meter in meters:
+            value = meter(step)
+            if probe.name not in buffers:
+                # One allocation per variable: a list of tensors would be copied again at the end.
+                buffers[probe.name] = value.new_empty((count, *value.shape))
+            buffers[probe.name][step.index] = value
+        finite.append(_finite(step))
+        times.append(step.t)
+        x_s, end = step.x_s, step.s
+    if x_s is None:
+        raise WorkError("nothing was sampled: there are no steps")
+    _require_finite(torch.stack(finite), [*times, end], scene)
+    data = {
+        probe.name: as_array(probe.variable, buffers[probe.name].cpu().numpy()) for probe in probes
+    }
+    coords: dict[str, xr.DataArray] = {
+        "step": xr.DataArray(np.arange(len(times)), dims="step"),
+        "t": xr.DataArray(np.array(times), dims="step"),
+        "sample": xr.DataArray(np.array(scene.noise.seeds, dtype=np.int64), dims="sample"),
+        "expert": xr.DataArray(np.arange(len(scene.system.experts)), dims="expert"),
+    }
+    if any("shown" in array.dims for array in data.values()):
+        coords["shown"] = xr.DataArray(
+            np.array(scene.noise.seeds[: scene.shown], dtype=np.int64), dims="shown"
+        )
+    return x_s, xr.Dataset(data, coords)
+
+
+def _finite(step: Step) -> Tensor:
+    """Whether everything that decides a sample is finite [sample]; asks nothing of the host."""
+    mixture = step.mixture
+    # Weights and probabilities too: an expert of weight nan does not run, and nobody would notice.
+    parts = (step.x_s, mixture.velocity, mixture.probabilities, mixture.weights)
+    return torch.stack([part.flatten(1).isfinite().all(dim=1) for part in parts]).all(dim=0)
+
+
+def _require_finite(finite: Tensor, times: Sequence[float], scene: Scene) -> None:
+    """Name the first step at which a sample was lost, and who lost it."""
+    ok = finite.cpu()
+    if bool(ok.all()):
+        return
+    index = int((~ok).any(dim=1).nonzero()[0])
+    lost = (~ok[index]).nonzero().flatten().tolist()
+    seeds = ", ".join(str(scene.noise.seeds[row]) for row in lost[:5])
+    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+    culprit = _culprit(scene, lost[0], times[: index + 2])
+    raise WorkError(
+        f"not a number at step {index} (t = {times[index]:.3g}) from {culprit} "
+        f"for seed {seeds}{more}; nothing was stored"
+    )
+
+
+class _NotANumber(Exception):
+    def __init__(self, expert: int) -> None:
+        self.expert = expert
+
+
+class _Watched(Denoiser):
+    """An expert that is looked at after every call."""
+
+    def __init__(self, denoiser: Denoiser, expert: int) -> None:
+        super().__init__(denoiser.schedule)
+        self.denoiser = denoiser
+        self.expert = expert
+
+    def forward(self, x_t: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
+        v = self.denoiser(x_t, t, condition)
+        if not bool(v.isfinite().all()):
+            raise _NotANumber(self.expert)
+        return v
+
+
+def _culprit(scene: Scene, row: int, times: Sequence[float]) -> str:
+    """Who was the first to give something that is no number.
+
+    A sample is its seed: the lost one is sampled again, alone, and everybody is looked at after
+    each call. The loop itself cannot look: it would wait for the device at every step.
+    """
+    ensemble, sampler = scene.ensemble, scene.sampler
+    if sampler is None:
+        return "an expert or the router"
+    noise = scene.noise._replace(seeds=scene.noise.seeds[row : row + 1])
+    condition = None if scene.condition is None else scene.condition[row : row + 1]
+    watched = [_Watched(expert, k) for k, expert in enumerate(ensemble.experts)]
+    own = Ensemble(watched, ensemble.route, ensemble.schedule)
+    try:
+        for step in rollout(own, sampler, noise.initial(), times, noise, condition):
+            if not bool(step.mixture.weights.isfinite().all()):
+                return "the router"
+            if not bool(step.x_s.isfinite().all()):
+                return "the sampler"
+    except _NotANumber as found:
+        alone = len(ensemble.experts) < len(scene.system.experts)
+        return "the monolith" if alone else f"expert {found.expert}"
+    return "an expert or the router"

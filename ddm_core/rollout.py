@@ -1,0 +1,100 @@
+"""The only loop: from noise to data one step at a time, and from data to noise for measuring.
+
+Both yield the same Step, so that every probe works in both directions. The loop knows nobody: no
+recorder, no progress, no screen. Whoever iterates decides.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ddm_core.ensemble import Ensemble, Memory, Mixture
+from ddm_core.noise import Noise
+from ddm_core.samplers.base import Mix, Sampler, Transition
+
+__all__ = ["Step", "bound", "noising", "rollout"]
+
+
+class Step(NamedTuple):
+    """One step of a trajectory."""
+
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride]  # hides tuple.index
+    t: float
+    s: float
+    x_t: Tensor  # [sample, *]
+    x_s: Tensor  # [sample, *]
+    mixture: Mixture  # at (x_t, t)
+    calls: Tensor  # [sample], expert evaluations of all stages
+    noise: Tensor | None  # [sample, *], what a stochastic sampler was given
+    memory: Memory  # of the step before: what the route knew when it decided
+    draw: Tensor | None  # [sample], what a drawing strategy was given
+
+
+def bound(
+    ensemble: Ensemble,
+    condition: Tensor | None,
+    memory: Memory,
+    draw: Tensor | None,
+    weights: Tensor | None = None,
+) -> Mix:
+    """The ensemble as a function of the state alone; with frozen weights if they are given.
+
+    Every stage of a step sees the same memory and the same draw.
+    """
+
+    def mix(x_t: Tensor, t: float) -> Mixture:
+        times = torch.full((len(x_t),), t, dtype=x_t.dtype, device=x_t.device)
+        return ensemble.mix(x_t, times, condition, memory=memory, draw=draw, weights=weights)
+
+    return mix
+
+
+def rollout(
+    ensemble: Ensemble,
+    sampler: Sampler,
+    x_T: Tensor,
+    times: Sequence[float],
+    noise: Noise,
+    condition: Tensor | None = None,
+) -> Iterator[Step]:
+    """Sample: from x_T [sample, *] at times[0] to times[-1], a Step per interval."""
+    memory = Memory()
+    x_t = x_T
+    for index, (t, s) in enumerate(itertools.pairwise(times)):
+        draw = noise.uniform(index) if ensemble.route.draws else None
+        fresh = noise.step(index) if sampler.stochastic else None
+        mix = bound(ensemble, condition, memory, draw)
+        done: Transition = sampler.step(mix, ensemble.schedule, x_t, t, s, fresh)
+        yield Step(index, t, s, x_t, done.x_s, done.mixture, done.calls, fresh, memory, draw)
+        memory = done.mixture.memory
+        x_t = done.x_s
+
+
+def noising(
+    ensemble: Ensemble,
+    x_0: Tensor,
+    times: Sequence[float],
+    noise: Noise,
+    condition: Tensor | None = None,
+) -> Iterator[Step]:
+    """Measure on real data: x_0 [sample, *] with one eps per sample, noised to each of times.
+
+    The times rise; x_s is the same sample at the next time, on the same straight or curved path.
+    """
+    eps = noise.initial()
+    schedule = ensemble.schedule
+    ones = torch.ones(len(x_0), dtype=x_0.dtype, device=x_0.device)
+    memory = Memory()
+    for index, t in enumerate(times):
+        s = times[min(index + 1, len(times) - 1)]
+        x_t = schedule.noised(x_0, eps, t * ones)
+        x_s = schedule.noised(x_0, eps, s * ones)
+        draw = noise.uniform(index) if ensemble.route.draws else None
+        mixture = bound(ensemble, condition, memory, draw)(x_t, t)
+        yield Step(index, t, s, x_t, x_s, mixture, mixture.calls, None, memory, draw)
+        memory = mixture.memory

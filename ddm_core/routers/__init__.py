@@ -1,0 +1,1 @@
+"""Routers: how likely is each expert, given the noisy state?"""

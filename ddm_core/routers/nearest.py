@@ -1,0 +1,48 @@
+"""No router network: the experts whose cluster is closest."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ddm_core.ensemble import State
+from ddm_core.registry import setting
+from ddm_core.routers.base import Router, register
+from ddm_core.systems.base import System
+
+__all__ = ["Nearest"]
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Nearest(Router):
+    """Distance of the predicted clean sample to each centroid, as a Gaussian posterior.
+
+    logit_k = log proportion_k - |phi(x0_hat) - mu_k|^2 / (2 spread^2)
+
+    phi is the space in which the clusters were found, x0_hat the prediction of the step before; at
+    the first step it is the mean over all experts, which costs K calls.
+    """
+
+    name = "nearest"
+    needs_x_0: ClassVar[bool] = True
+
+    prior: bool = setting(True, "weigh clusters by their share of the data")
+
+    def bind(self, system: System) -> Callable[[State], Tensor]:
+        clusters = system.clusters
+        prior = (
+            clusters.proportions.log() if self.prior else torch.zeros_like(clusters.proportions)
+        )
+
+        def logits(state: State) -> Tensor:
+            assert state.x_0 is not None  # needs_x_0
+            phi = clusters.features(state.x_0)
+            d2 = (phi[:, None] - clusters.feature_centroids).square().sum(dim=2)
+            return prior - d2 / (2 * clusters.spread**2)
+
+        return logits

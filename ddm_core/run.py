@@ -1,0 +1,371 @@
+"""Assembly: a config becomes a system, an ensemble, batches, a trace; the work is elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from importlib.metadata import version
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from ddm_core.config import RunConfig, make_config
+from ddm_core.devices import batch_on, device_name, pick_device, workers_on
+from ddm_core.errors import RequestError, WorkError, unknown
+from ddm_core.noise import Noise
+from ddm_core.probes.base import Probe, Scene, parse_probes
+from ddm_core.probes.pictures import to_uint8
+from ddm_core.record import record
+from ddm_core.registry import load_plugin, spec
+from ddm_core.rollout import Step, rollout
+from ddm_core.routes import RouteSpec, build_ensemble, parse_route
+from ddm_core.samplers.base import SAMPLERS
+from ddm_core.systems import load_system, name_of
+from ddm_core.systems.base import System
+from ddm_core.trace import join
+
+__all__ = ["Cancelled", "Progress", "Result", "checked", "execute", "sample"]
+
+
+class Cancelled(WorkError):
+    """Raise it from on_progress to stop a run."""
+
+
+class Progress(NamedTuple):
+    """How far a run is."""
+
+    done: int  # samples x steps
+    total: int
+    seconds: float
+    eta: float | None  # seconds
+    step: int  # of the batch that holds the first samples
+    steps: int
+    #: x0_hat of the first samples right now, uint8 [shown, height, width, channel], or points;
+    #: copies, so ask rarely.
+    preview: Callable[[], np.ndarray] | None
+
+
+class Result(NamedTuple):
+    """A finished run, in memory."""
+
+    config: RunConfig
+    samples: Tensor  # [sample, *], images in [-1, 1]
+    images: np.ndarray  # uint8 [sample, height, width, channel], or points float32 [sample, 2]
+    seeds: np.ndarray  # int64 [sample]
+    trace: xr.Dataset
+    seconds: float
+    device: str
+    hashes: dict[str, str]  # of x_T, samples, system
+    versions: dict[str, str]
+
+
+def ignore(progress: Progress) -> None:
+    """Nobody looks."""
+
+
+class _Plan(NamedTuple):
+    """A config with its names turned into things."""
+
+    config: RunConfig
+    system: System
+    route: RouteSpec
+    device: torch.device
+    dtype: torch.dtype
+    probes: tuple[Probe, ...]
+
+
+class _Batch(NamedTuple):
+    """Some samples that run together."""
+
+    start: int
+    seeds: tuple[int, ...]
+    probes: tuple[Probe, ...]
+    shown: int
+
+
+def checked(config: RunConfig, system: System | None = None) -> RunConfig:
+    """The same config with its specs in normal form.
+
+    Raises:
+        RequestError: a name, a setting or a combination that cannot run; one sentence.
+    """
+    return _plan(config, system).config
+
+
+def sample(
+    system: System | str,
+    router: str = "top_k",
+    *,
+    seeds: Sequence[int] = range(16),
+    steps: int = 50,
+    sampler: str = "euler",
+    probes: str | Sequence[str] = "standard",
+    label: int | None = None,
+    guidance: float = 1.0,
+    device: str = "auto",
+    on_progress: Callable[[Progress], None] = ignore,
+) -> Result:
+    """Sample a system with a route: the front door for notebooks.
+
+    Arguments:
+        system: a loaded system, a name, or a checkpoint folder.
+        router: a route spec, such as top_k:k=2, learned:temperature=4/full or monolith.
+        seeds: consecutive; sample i is seeds[i] and the same image in any batch.
+        steps: of the time grid.
+        sampler: euler, heun, ddim or ddpm.
+        probes: names, or standard, all, none.
+        label: class that the experts are asked for.
+        guidance: classifier-free guidance scale.
+        device: auto, cpu, cuda or cuda:N.
+        on_progress: called now and then; raise Cancelled to stop.
+    """
+    if len(seeds) == 0 or list(seeds) != list(range(seeds[0], seeds[0] + len(seeds))):
+        raise RequestError("seeds must be consecutive and at least one, as in range(16)")
+    loaded = load_system(system) if isinstance(system, str) else system
+    name = system if isinstance(system, str) else name_of(system)
+    config = make_config(
+        {
+            "system": name,
+            "router": router,
+            "seed": int(seeds[0]),
+            "num": len(seeds),
+            "steps": steps,
+            "sampler": sampler,
+            "probes": probes.split(",") if isinstance(probes, str) else tuple(probes),
+            "label": label,
+            "guidance": guidance,
+            "device": device,
+        }
+    )
+    return execute(config, on_progress, system=loaded)
+
+
+def execute(
+    config: RunConfig,
+    on_progress: Callable[[Progress], None] = ignore,
+    *,
+    system: System | None = None,
+) -> Result:
+    """Run a config to its end.
+
+    Arguments:
+        on_progress: called about ten times a second from the calling thread; what it raises stops
+            the run and is raised here.
+        system: already loaded, if it is at hand.
+
+    Raises:
+        RequestError: the request was wrong.
+        WorkError: an expert gave something that is no number, or memory ran out.
+    """
+    plan = _plan(config, system)
+    begin = time.perf_counter()
+    batches = _batches(plan)
+    watch = _Watch(plan, batches)
+    try:
+        done = _run_all(plan, batches, watch, on_progress)
+    except torch.OutOfMemoryError as error:
+        raise WorkError(
+            f"out of memory on {plan.device}: take a smaller --batch ({error})"
+        ) from None
+    samples = torch.cat([x for x, _, _ in done])
+    trace = join([part for _, part, _ in done])
+    seconds = time.perf_counter() - begin
+    images = _images(plan.system, samples)
+    hashes = {
+        "x_T": hashlib.sha256(b"".join(d for _, _, digests in done for d in digests)).hexdigest(),
+        "samples": hashlib.sha256(images.tobytes()).hexdigest(),
+        "system": plan.system.digest,
+    }
+    versions = {name: version(name) for name in ("ddm", "torch", "numpy")}
+    versions["python"] = platform.python_version()
+    trace.attrs = {
+        "system": plan.config.system,
+        "router": plan.config.router,
+        "sampler": plan.config.sampler,
+        "config": plan.config.model_dump_json(),
+        "config_digest": plan.config.digest,
+        **{f"sha256_{name}": digest for name, digest in hashes.items()},
+        **{f"version_{name}": text for name, text in versions.items()},
+    }
+    return Result(
+        plan.config,
+        samples.cpu(),
+        images,
+        np.array(config.seeds, dtype=np.int64),
+        trace,
+        seconds,
+        device_name(plan.device),
+        hashes,
+        versions,
+    )
+
+
+def _plan(config: RunConfig, system: System | None) -> _Plan:
+    for plugin in config.plugins:
+        load_plugin(plugin)
+    route = parse_route(config.router)
+    sampler = SAMPLERS.parse(config.sampler)
+    device = pick_device(config.device)
+    system = system or load_system(config.system)
+    if config.label is not None and config.label >= len(system.labels):
+        there = ", ".join(map(str, range(len(system.labels)))) or "none (it is unconditional)"
+        raise unknown(f"label of system '{system.name}'", config.label, [there])
+    if config.guidance != 1.0 and config.label is None:
+        raise RequestError(f"guidance {config.guidance:g} needs a label to guide to; add one")
+    # Bound once for its errors: a learned router without a network, an expert that is not there.
+    build_ensemble(system, route)
+    probes = parse_probes(config.probes, system)
+    if route.monolith:
+        probes = tuple(probe for probe in probes if not probe.of_experts)
+    _require_memory(config, system, probes)
+    normal = config.model_copy(update={"router": str(route), "sampler": spec(sampler)})
+    dtype = torch.float64 if config.dtype == "float64" else torch.float32
+    return _Plan(normal, system.to(device, dtype), route, device, dtype, probes)
+
+
+def _require_memory(config: RunConfig, system: System, probes: Sequence[Probe]) -> None:
+    """Refuse what cannot fit before anything is allocated."""
+    experts, size = len(system.experts), int(np.prod(system.shape))
+    per_step = 0
+    for probe in probes:
+        dims = probe.variable.dims
+        rows = config.observed if probe.observed_only else config.num
+        rows = config.shown if "shown" in dims else rows
+        cells = min(rows, config.num) * (experts if "expert" in dims else 1)
+        per_step += cells * (size if "height" in dims or "coordinate" in dims else 4)
+    need = config.steps * per_step + 8 * config.num * size
+    free = (
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    )
+    if free and need > 0.5 * free:
+        raise RequestError(
+            f"{config.num} samples x {config.steps} steps with these probes need "
+            f"{need / 2**30:.1f} GiB of {free / 2**30:.1f}; take fewer samples, steps or probes"
+        )
+
+
+def _batches(plan: _Plan) -> list[_Batch]:
+    """Observed samples first, with all probes; then the others, with the cheap ones."""
+    config = plan.config
+    workers = workers_on(plan.device, config.workers)
+    most = batch_on(plan.device, config.batch)
+    light = tuple(probe for probe in plan.probes if not probe.observed_only)
+    observed = config.num if len(light) == len(plan.probes) else min(config.observed, config.num)
+    seeds = tuple(config.seeds)
+    out: list[_Batch] = []
+    for first, last, probes in ((0, observed, plan.probes), (observed, config.num, light)):
+        size = max(1, min(most, -(-(last - first) // workers)))
+        for start in range(first, last, size):
+            some = seeds[start : min(start + size, last)]
+            shown = max(0, min(len(some), config.shown - start))
+            kept = tuple(p for p in probes if shown or "shown" not in p.variable.dims)
+            out.append(_Batch(start, some, kept, shown))
+    return out
+
+
+class _Watch:
+    """What the workers tell and the caller's thread reads."""
+
+    def __init__(self, plan: _Plan, batches: Sequence[_Batch]) -> None:
+        self.plan = plan
+        self.total = plan.config.num * plan.config.steps
+        self.begin = time.perf_counter()
+        self.stop = threading.Event()
+        self.lock = threading.Lock()
+        self.done = 0
+        self.step = 0
+        self.mean: Tensor | None = None
+
+    def follow(self, steps: Iterator[Step], batch: _Batch) -> Iterator[Step]:
+        """The same steps, counted; ends early when somebody wants to stop."""
+        for step in steps:
+            if self.stop.is_set():
+                raise Cancelled("cancelled")
+            yield step
+            with self.lock:
+                self.done += len(batch.seeds)
+                if batch.start == 0:
+                    self.step = step.index + 1
+                    self.mean = step.mixture.mean[: max(1, batch.shown)]
+
+    def progress(self) -> Progress:
+        """A snapshot."""
+        with self.lock:
+            done, step, mean = self.done, self.step, self.mean
+        seconds = time.perf_counter() - self.begin
+        eta = seconds / done * (self.total - done) if done else None
+        preview = None
+        if mean is not None:
+            preview = lambda: _images(self.plan.system, mean)  # noqa: E731
+        return Progress(done, self.total, seconds, eta, step, self.plan.config.steps, preview)
+
+
+_Part = tuple[Tensor, xr.Dataset, list[bytes]]
+
+
+def _run_all(
+    plan: _Plan, batches: Sequence[_Batch], watch: _Watch, on_progress: Callable[[Progress], None]
+) -> list[_Part]:
+    workers = workers_on(plan.device, plan.config.workers)
+    pool = ThreadPoolExecutor(workers, "batch", initializer=_start_worker, initargs=(plan.device,))
+    futures: list[Future[_Part]] = []
+    try:
+        futures = [pool.submit(_run_batch, plan, batch, watch) for batch in batches]
+        waiting: set[Future[_Part]] = set(futures)
+        while waiting:
+            finished, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+            for future in finished:
+                future.result()
+            on_progress(watch.progress())
+        return [future.result() for future in futures]
+    finally:
+        # Also after an error or Ctrl-C: no worker goes on behind the caller's back.
+        watch.stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker(device: torch.device) -> None:
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    else:
+        torch.cuda.set_device(device)
+
+
+def _run_batch(plan: _Plan, batch: _Batch, watch: _Watch) -> _Part:
+    config, system = plan.config, plan.system
+    ensemble = build_ensemble(
+        system,
+        plan.route,
+        guidance=config.guidance,
+        bfloat16=config.dtype == "bfloat16",
+        dense=any(probe.needs_all_experts for probe in batch.probes),
+    )
+    sampler = SAMPLERS.parse(config.sampler)
+    noise = Noise(batch.seeds, system.shape, plan.dtype, plan.device)
+    condition = None
+    if config.label is not None:
+        condition = torch.full((len(batch.seeds),), config.label, device=plan.device)
+    with torch.no_grad():
+        x_T = noise.initial()
+        scene = Scene(system, ensemble, sampler, noise, condition, batch.shown)
+        steps = rollout(
+            ensemble, sampler, x_T, system.schedule.times(config.steps), noise, condition
+        )
+        x_0, trace = record(watch.follow(steps, batch), config.steps, scene, batch.probes)
+    host = x_T.cpu().to(torch.float32).numpy()
+    return x_0, trace, [hashlib.sha256(row.tobytes()).digest() for row in host]
+
+
+def _images(system: System, samples: Tensor) -> np.ndarray:
+    with torch.no_grad():
+        if not system.is_image:
+            return samples.float().cpu().numpy()
+        return to_uint8(system.decoder(samples)).cpu().numpy()

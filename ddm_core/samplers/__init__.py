@@ -1,0 +1,1 @@
+"""Samplers: pure steps from time t to an earlier time s."""

@@ -1,0 +1,1 @@
+"""Strategies: how probabilities become weights."""

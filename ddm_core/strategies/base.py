@@ -1,0 +1,66 @@
+"""What a strategy is: probabilities -> weights on the simplex."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ddm_core.ensemble import Decision, Moment
+from ddm_core.registry import Registry
+
+__all__ = [
+    "STRATEGIES",
+    "MemorylessStrategy",
+    "Strategy",
+    "kept",
+    "one_hot",
+    "register",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Strategy(ABC):
+    """How the router's probabilities become weights. Frozen; its fields are its settings."""
+
+    name: ClassVar[str]
+    draws: ClassVar[bool] = False
+
+    @abstractmethod
+    def decide(self, probabilities: Tensor, moment: Moment) -> Decision:
+        """Weights and memory for probabilities [sample, expert]; pure."""
+
+
+class MemorylessStrategy(Strategy):
+    """A strategy that looks at the probabilities alone."""
+
+    @abstractmethod
+    def weights(self, probabilities: Tensor) -> Tensor:
+        """probabilities [sample, expert] -> weights [sample, expert]; sum 1, zero = not run."""
+
+    def decide(self, probabilities: Tensor, moment: Moment) -> Decision:
+        return Decision(self.weights(probabilities))
+
+
+def kept(probabilities: Tensor, keep: Tensor) -> Tensor:
+    """The probabilities of the experts in keep [sample, expert] (bool), renormalised to sum 1."""
+    p = torch.where(keep, probabilities, torch.zeros_like(probabilities))
+    total = p.sum(dim=1, keepdim=True)
+    # A kept set without any mass (a router that is certain of others) is shared evenly; so is one
+    # whose mass is below the normal numbers, where a quotient has no digits left.
+    tiny = torch.finfo(p.dtype).tiny
+    even = keep.to(p.dtype) / keep.sum(dim=1, keepdim=True)
+    return torch.where(total < tiny, even, p / total.clamp_min(tiny))
+
+
+def one_hot(index: Tensor, like: Tensor) -> Tensor:
+    """index [sample] -> weights [sample, expert] with a single one."""
+    return functional.one_hot(index, like.shape[1]).to(like.dtype)
+
+
+STRATEGIES: Registry[Strategy] = Registry("strategy", "ddm_core.strategies")
+register = STRATEGIES.register

@@ -1,0 +1,28 @@
+"""The k likeliest experts."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from ddm_core.registry import setting
+from ddm_core.strategies.base import MemorylessStrategy, kept, register
+
+__all__ = ["TopK"]
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class TopK(MemorylessStrategy):
+    """The k largest probabilities, divided by their sum; all experts where there are fewer."""
+
+    name = "top_k"
+
+    k: int = setting(2, "experts per sample and step", low=1, told=True)
+
+    def weights(self, probabilities: Tensor) -> Tensor:
+        top = probabilities.topk(min(self.k, probabilities.shape[1]), dim=1).indices
+        keep = torch.zeros_like(probabilities, dtype=torch.bool).scatter(1, top, True)
+        return kept(probabilities, keep)

@@ -1,0 +1,28 @@
+"""The least likely experts: the ablation of alignment."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from ddm_core.registry import setting
+from ddm_core.strategies.base import MemorylessStrategy, register
+
+__all__ = ["Wrong"]
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Wrong(MemorylessStrategy):
+    """The k least likely experts, weighted evenly: sampling against the data."""
+
+    name = "wrong"
+
+    k: int = setting(1, "experts per sample and step", low=1, told=True)
+
+    def weights(self, probabilities: Tensor) -> Tensor:
+        k = min(self.k, probabilities.shape[1])
+        bottom = probabilities.topk(k, dim=1, largest=False).indices
+        return torch.zeros_like(probabilities).scatter(1, bottom, 1.0 / k)

@@ -1,0 +1,85 @@
+"""Systems by name: analytic ones, shipped checkpoints, any checkpoint folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from ddm_core.errors import RequestError, unknown
+from ddm_core.systems.analytic import RingSettings, ring
+from ddm_core.systems.base import Clusters, Features, System
+from ddm_core.systems.checkpoint import load_checkpoint
+
+__all__ = ["Clusters", "Features", "System", "load_system", "name_of", "system_names"]
+
+
+def checkpoints_folder() -> Path:
+    """Where shipped checkpoints are: $DDM_CHECKPOINTS, else beside the package, else inside it."""
+    named = os.environ.get("DDM_CHECKPOINTS")
+    if named:
+        return Path(named)
+    # A checkout has them beside the package; an installed wheel carries them inside.
+    beside, inside = (Path(__file__).parents[up] / "checkpoints" for up in (2, 1))
+    return inside if inside.is_dir() else beside
+
+
+def system_names() -> list[str]:
+    """All systems that load_system knows by name."""
+    folder = checkpoints_folder()
+    shipped = [p.parent.name for p in folder.glob("*/system.toml")] if folder.is_dir() else []
+    return sorted({"ring", *shipped, *_plugged()})
+
+
+def load_system(name: str) -> System:
+    """A system by name, by name with settings (ring:experts=8:error=0.5), or by checkpoint folder.
+
+    Raises:
+        RequestError: no such system, a wrong setting, a damaged checkpoint; one sentence.
+    """
+    base, *pairs = name.split(":")
+    if base == "ring":
+        return ring(_ring_settings(pairs, name))
+    plugged = _plugged()
+    if base in plugged:
+        return plugged[base]()
+    if base in system_names():
+        return load_checkpoint(checkpoints_folder() / base)
+    # os.path, since it takes a name that no file system would take for one that is not there.
+    if os.path.isdir(name):
+        return load_checkpoint(Path(name))
+    if os.sep in name:
+        raise RequestError(f"there is no checkpoint folder {name}")
+    there = ", ".join(system_names())
+    raise RequestError(f"no system '{name}'; there are: {there}, or the path of a folder with one")
+
+
+def name_of(system: System) -> str:
+    """What load_system takes to load this system again."""
+    if system.folder is None:
+        return system.name
+    shipped = checkpoints_folder() / system.folder.name
+    return system.folder.name if system.folder == shipped else str(system.folder)
+
+
+def _ring_settings(pairs: list[str], whole: str) -> RingSettings:
+    values: dict[str, int | float | str] = {}
+    kinds = {"experts": int, "radius": float, "spread": float, "error": float, "schedule": str}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise RequestError(f"'{pair}' in '{whole}' is no setting: write name=value")
+        if key not in kinds:
+            raise unknown("setting of system 'ring'", key, kinds)
+        if key in values:
+            raise RequestError(f"{key} is set twice in '{whole}'")
+        try:
+            values[key] = kinds[key](text)
+        except ValueError:
+            raise RequestError(f"{key}={text} in '{whole}' is no {kinds[key].__name__}") from None
+    return RingSettings()._replace(**values)
+
+
+def _plugged() -> dict[str, Callable[[], System]]:
+    return {point.name: point.load() for point in entry_points(group="ddm_core.systems")}

@@ -1,0 +1,147 @@
+"""From a dataset to a checkpoint: clusters, networks, reference, experts, figures, assembly."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from ddm_core.datasets import ImageSet, load_dataset
+from ddm_core.errors import RequestError
+from ddm_core.training.assemble import assemble
+from ddm_core.training.clusters import as_float, assign, find_clusters
+from ddm_core.training.config import TrainConfig, TrainProgress
+from ddm_core.training.figures import measure
+from ddm_core.training.loop import write_tensors
+from ddm_core.training.parts import is_finished
+from ddm_core.training.plan import Plan, write_plan
+from ddm_core.training.reference import write_reference
+from ddm_core.training.schedule import Report, stopped, train_parts
+
+__all__ = ["train_system"]
+
+
+def train_system(
+    config: TrainConfig,
+    *,
+    progress: Callable[[TrainProgress], None],
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Path:
+    """Train a system, or go on where an earlier call stopped.
+
+    Arguments:
+        config: what to train. Unfinished work lies in `<out>.partial`.
+        progress: told about every stage and about once a second within one.
+        should_stop: asked before every step; a stopped training can be resumed.
+
+    Returns:
+        The finished checkpoint folder; with `config.only` the folder of unfinished work.
+
+    Raises:
+        RequestError: an impossible request, or work of another request lies there already.
+        WorkError: the loss became infinite, a worker died, or the training was stopped.
+    """
+    out = config.folder
+    if out.exists() and not (out / "system.toml").is_file():
+        raise RequestError(f"{out} exists and is no checkpoint: choose another --out")
+    folder = out.with_name(f"{out.name}.partial")
+    folder.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+
+    def tell(stage: str) -> None:
+        if should_stop():
+            raise stopped()
+        progress(TrainProgress(stage, seconds=time.monotonic() - began))
+
+    def train(stage: str, parts: list[str]) -> None:
+        train_parts(
+            plan, folder, parts, config.workers, _teller(stage, plan, began, progress), should_stop
+        )
+
+    tell("data")
+    _write_data(config, folder)
+    tell("clusters")
+    _write_clusters(config, folder)
+    plan = write_plan(config, folder)
+    networks = [part for part in ("features", "router") if part in plan.parts]
+    others = [part for part in plan.parts if part not in networks]
+    if config.only is not None:
+        if config.only not in (*plan.parts, "clusters", "reference"):
+            known = ", ".join(("clusters", *plan.parts, "reference"))
+            raise RequestError(f"no part '{config.only}'; there are: {known}")
+        if config.only in plan.parts:
+            train(config.only, [config.only])
+        elif config.only == "reference":
+            if "features" in plan.parts and not is_finished(folder, "features"):
+                raise RequestError("the reference needs the features: train --only features first")
+            write_reference(plan, folder)
+        return folder
+    train("networks", networks)
+    tell("reference")
+    write_reference(plan, folder)
+    train("experts", others)
+    tell("figures")
+    figures = measure(plan, folder)
+    tell("assemble")
+    return assemble(plan, folder, out, figures)
+
+
+def _teller(
+    stage: str, plan: Plan, began: float, progress: Callable[[TrainProgress], None]
+) -> Callable[[dict[str, int], Report], None]:
+    """Steps by part as progress with an estimate of what is left."""
+    start = time.monotonic()
+    first: int | None = None
+
+    def tell(done: dict[str, int], latest: Report) -> None:
+        nonlocal first
+        now, total = sum(done.values()), sum(plan.parts[part].steps for part in done)
+        first = now if first is None else first
+        seconds = time.monotonic() - start
+        eta = seconds * (total - now) / (now - first) if now > first else None
+        progress(
+            TrainProgress(
+                stage, now, total, time.monotonic() - began, eta, latest.loss, latest.part
+            )
+        )
+
+    return tell
+
+
+def _write_data(config: TrainConfig, folder: Path) -> None:
+    """Keep the images beside the parts: every worker and every resumption sees the same ones."""
+    path = folder / "data.safetensors"
+    if path.is_file():
+        return
+    tensors: dict[str, torch.Tensor] = {}
+    facts: dict[str, str] = {}
+    for split in ("train", "test"):
+        images = _load(config, split)
+        tensors[f"{split}_images"] = images.images
+        if images.labels is not None:
+            tensors[f"{split}_labels"] = images.labels
+        facts = {"name": images.name, "labels": "\n".join(images.label_names)}
+    write_tensors(path, tensors, facts)
+
+
+def _load(config: TrainConfig, split: str) -> ImageSet:
+    return load_dataset(
+        config.dataset, split=split, folder=config.data, size=config.size, grey=config.grey
+    )
+
+
+def _write_clusters(config: TrainConfig, folder: Path) -> None:
+    path = folder / "clusters.safetensors"
+    if path.is_file():
+        return
+    data = load_file(folder / "data.safetensors")
+    clusters = find_clusters(data["train_images"], config.experts, config.seed)
+    assignment = {
+        "train": clusters.pop("assignment"),
+        "test": assign(as_float(data["test_images"]), clusters),
+    }
+    write_tensors(folder / "assignment.safetensors", assignment, {})
+    write_tensors(path, clusters, {})

@@ -1,0 +1,248 @@
+"""The child process that runs jobs: one per device, until there was nothing to do for a while.
+
+A handler is a function of a Task; a new kind of job is a new line in HANDLERS. While a handler
+works, a second thread writes its progress into the queue and reads whether it shall stop, so that
+the loop over steps never waits for a disk.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddm_core import disk, pictures
+from ddm_core.config import RunConfig, make_config
+from ddm_core.errors import RequestError, WorkError
+from ddm_core.make import Order, make_run, measure_run, prepare, yardstick
+from ddm_core.queue import Claim, Queue
+from ddm_core.run import Cancelled, Progress
+from ddm_core.store import Store
+from ddm_core.systems import load_system
+
+__all__ = ["HANDLERS", "Handler", "Task", "work"]
+
+_BEAT_SECONDS = 0.25
+_IDLE_BEAT_SECONDS = 10.0
+_PREVIEW_SECONDS = 0.5
+_WARM_SECONDS = 2.0  # without a job: then there is time for what a later one may need
+
+
+class Task:
+    """A job as its handler sees it.
+
+    Attributes:
+        payload: what was submitted.
+        comparison: that its runs shall share, or None.
+        store: where runs go.
+        runs: ids of the finished runs; a handler appends.
+    """
+
+    def __init__(self, claim: Claim, store: Store) -> None:
+        self.payload: dict[str, Any] = claim.payload
+        self.comparison = claim.comparison
+        self.store = store
+        self.runs: list[str] = []
+        self.done = 0
+        self.eta: float | None = None
+        self.message = "starting"
+        self._stop = threading.Event()
+        self._folder = store.root / ".jobs" / claim.id
+        self._shown = 0.0
+
+    def report(self, done: int, message: str, eta: float | None = None) -> None:
+        """Tell how far the job is.
+
+        Raises:
+            Cancelled: it shall stop.
+        """
+        self.done, self.message, self.eta = done, message, eta
+        self.check()
+
+    def check(self) -> None:
+        """Raise Cancelled if the job shall stop."""
+        if self._stop.is_set():
+            raise Cancelled("cancelled")
+
+    def stopping(self) -> bool:
+        """Whether the job shall stop."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """Ask the handler to stop at its next report."""
+        self._stop.set()
+
+    def show(self, picture: Callable[[], np.ndarray]) -> None:
+        """Show samples as they are now, at most twice a second; the picture is made only then."""
+        now = time.monotonic()
+        if now - self._shown < _PREVIEW_SECONDS:
+            return
+        self._shown = now
+        data = pictures.png(pictures.grid(picture(), most=16))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        disk.replace_file(self._folder / "preview.png", data)
+
+
+Handler = Callable[[Task], None]
+
+
+class _Series:
+    """How far a job of several runs is."""
+
+    def __init__(self, task: Task, orders: Sequence[Order]) -> None:
+        self._task = task
+        self._begun = time.monotonic()
+        self._config = orders[0].config
+        self._before = 0  # samples x steps of the runs that are there
+        self._made = 0  # those of them that this job has made
+        self._total = sum(order.config.num * order.config.steps for order in orders)
+
+    def begin(self, config: RunConfig) -> None:
+        """The next run."""
+        self._config = config
+
+    def end(self, *, made: bool) -> None:
+        """The run is there."""
+        size = self._config.num * self._config.steps
+        self._before += size
+        self._made += size if made else 0
+
+    def sampling(self, progress: Progress) -> None:
+        """How far the run is."""
+        eta = progress.eta
+        if eta is not None:
+            # The runs still to come: at the pace of this job so far.
+            rest = self._total - self._before - progress.total
+            pace = (time.monotonic() - self._begun) / max(1, self._made + progress.done)
+            eta += rest * pace
+        text = f"{self._config.router}: step {progress.step} of {progress.steps}"
+        self._task.report(self._before + progress.done, text, eta)
+        if progress.preview is not None:
+            self._task.show(progress.preview)
+
+    def measuring(self, done: int, total: int) -> None:
+        """How far its quality is measured."""
+        text = f"{self._config.router}: measuring {', '.join(self._config.metrics)}"
+        size = self._config.num * self._config.steps
+        self._task.report(self._before + size, f"{text}, {done} of {total}")
+
+
+def _sample(task: Task) -> None:
+    orders = prepare([make_config(fields) for fields in task.payload["configs"]])
+    here = {run.id: run for run in task.store.runs()}
+    have = [here[id] for id in task.payload.get("have", []) if id in here]
+    if task.comparison is not None:
+        # What an earlier try of this comparison left is about to be made anew.
+        left = [run.id for run in here.values() if run.comparison == task.comparison]
+        task.store.delete([id for id in left if here[id].status == "interrupted"])
+    series = _Series(task, orders)
+    for order in orders:
+        series.begin(order.config)
+        kept = next((run for run in have if run.config == order.config), None)
+        record = kept or make_run(
+            task.store,
+            order,
+            comparison=task.comparison,
+            on_progress=series.sampling,
+            on_measure=series.measuring,
+            should_stop=task.stopping,
+        )
+        task.runs.append(record.id)
+        series.end(made=kept is None)
+
+
+def _measure(task: Task) -> None:
+    names: list[str] = task.payload["metrics"]
+    records = [task.store.run(id) for id in task.payload["runs"]]
+    systems = sorted({record.system for record in records})
+    rules = {name: yardstick(load_system(name)) for name in systems}
+    for done, record in enumerate(records):
+
+        def measuring(part: int, total: int, at: int = done, id: str = record.id) -> None:
+            task.report(at, f"{id}: {part} of {total}")
+
+        rule = rules[record.system]
+        measure_run(
+            task.store, record, rule, names, on_measure=measuring, should_stop=task.stopping
+        )
+        task.runs.append(record.id)
+
+
+#: What jobs can do, by kind.
+HANDLERS: dict[str, Handler] = {"sample": _sample, "metrics": _measure}
+
+
+def work(root: Path, lane: str, idle: float) -> None:
+    """Run the jobs of a lane until none came for `idle` seconds; return at once if another does.
+
+    Arguments:
+        root: the store's folder.
+        lane: the device whose jobs these are.
+    """
+    queue, store = Queue(root), Store(root)
+    warm = threading.Thread(target=_warm, daemon=True)
+    last = beaten = time.monotonic()
+    while root.is_dir():
+        claim = queue.claim(lane)
+        if claim is not None:
+            _run(queue, store, claim, lane)
+            last = time.monotonic()
+        elif time.monotonic() - last > idle and queue.leave(lane):
+            return
+        else:
+            if time.monotonic() - last > _WARM_SECONDS and warm.ident is None:
+                warm.start()
+            if time.monotonic() - beaten > _IDLE_BEAT_SECONDS:
+                queue.beat(lane)
+                beaten = time.monotonic()
+            time.sleep(0.1)
+
+
+def _warm() -> None:
+    """Import what the first measurement needs, which takes seconds, while nobody waits for it."""
+    importlib.import_module("torch_fidelity")
+
+
+def _run(queue: Queue, store: Store, claim: Claim, lane: str) -> None:
+    task = Task(claim, store)
+    ended = threading.Event()
+    pulse = threading.Thread(target=_pulse, args=(queue, claim.id, lane, task, ended), daemon=True)
+    pulse.start()
+    state, message = "done", ""
+    try:
+        handler = HANDLERS.get(claim.kind)
+        if handler is None:
+            raise RequestError(f"no job of kind '{claim.kind}'; there are: {', '.join(HANDLERS)}")
+        handler(task)
+    except Cancelled:
+        state, message = "cancelled", "cancelled; the finished runs are kept"
+    except (RequestError, WorkError) as error:
+        # Measuring says a cancel in its own words.
+        state = "cancelled" if task.stopping() else "failed"
+        message = str(error)
+    except Exception as error:
+        # A fault of the program: the log gets all of it, and the next job is not its victim.
+        traceback.print_exc()
+        state, message = "failed", f"the program failed: {type(error).__name__}: {error}"[:500]
+    ended.set()
+    pulse.join()
+    queue.finish(claim.id, state, message, task.runs)
+
+
+def _pulse(queue: Queue, id: str, lane: str, task: Task, ended: threading.Event) -> None:
+    while not ended.wait(_BEAT_SECONDS):
+        try:
+            queue.beat(lane)
+            going = queue.report(id, task.done, task.eta, task.message, list(task.runs))
+        except WorkError as error:
+            # A full disk may have room again at the next beat; the job itself tells if it fails.
+            print(f"ddm: {error}", flush=True)
+            continue
+        if not going:
+            task.stop()

@@ -1,0 +1,208 @@
+"""Pages: every one on an empty store, on one run and on a comparison."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from page_runs import EVIL, image_run, known, point_runs
+from streamlit.testing.v1 import AppTest
+from test_figures import EXPERTS, STEPS
+
+from app import forms, parts
+from app.catalogue import Component, Field
+from app.views.library import differences, matches
+from app.views.tables import summary_rows, written
+from ddm_core.config import make_config
+from ddm_core.jobs import Jobs
+from ddm_core.store import Store
+
+PAGES = ("start", "compare", "trace", "ask", "library")
+
+
+@pytest.fixture
+def store(tmp_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """An empty store whose pages need not wait for the catalogue."""
+    (tmp_store / ".catalogue.json").write_text(json.dumps(known()))
+    st.cache_resource.clear()
+    # No worker is started for a page that is only looked at.
+    monkeypatch.setattr(Jobs, "_start", lambda *arguments: None)
+    yield Store(tmp_store)
+    st.cache_resource.clear()
+
+
+def opened(page: str, **query: str) -> AppTest:
+    """A page, run once."""
+    # AppTest cannot open a page that is a function: this script stands for main.py.
+    script = f"""
+import streamlit as st
+from app import parts
+from app.views import ask, compare, library, start, trace
+page = st.Page(start.page, url_path="start")
+st.session_state["pages"] = {{name: page for name in ("start", "compare", "trace")}}
+parts.progress_cards()
+{page}.page()
+"""
+    app = AppTest.from_string(script, default_timeout=120)
+    for name, value in query.items():
+        app.query_params[name] = value
+    return app.run()
+
+
+def words(app: AppTest) -> str:
+    """All that is written on a page."""
+    return " ".join(str(one.value) for one in [*app.title, *app.markdown, *app.caption])
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_on_an_empty_store(store: Store, page: str) -> None:
+    app = opened(page)
+    assert not app.exception
+    assert app.title
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_on_one_run(store: Store, page: str) -> None:
+    image_run(store, "top_k:k=1")
+    app = opened(page)
+    assert not app.exception
+
+
+def test_compare_draws_a_comparison_of_pictures(store: Store) -> None:
+    runs = [image_run(store, router, "c1") for router in ("top_k:k=1", "full")]
+    app = opened("compare", comparison="c1", sample="11", axis="t")
+    assert not app.exception
+    charts = app.get("plotly_chart")
+    assert len(charts) >= 6
+    shown = [json.loads(chart.proto.spec) for chart in charts]
+    assert any(len(one["layout"].get("meta", {}).get("cursor", [])) == STEPS for one in shown)
+    assert "same noise 00aa00aa" in words(app) or "same noise (x_T 00aa00aa)" in words(app)
+    assert runs[0].router in app.selectbox(key="choice_comparison").options[0]
+
+
+def test_compare_draws_points_and_a_monolith(store: Store) -> None:
+    point_runs(store, "c2")
+    app = opened("compare", comparison="c2")
+    assert not app.exception
+    assert app.get("plotly_chart")
+
+
+def test_compare_takes_runs_from_the_url_and_forgives_lost_ones(store: Store) -> None:
+    runs = [image_run(store, router) for router in ("top_k:k=1", "full")]
+    app = opened("compare", runs=f"{runs[0].id},nothing,{runs[1].id}")
+    assert not app.exception
+    assert app.get("plotly_chart")
+
+
+def test_trace_draws_every_variable_and_a_focus(store: Store) -> None:
+    run = image_run(store, "top_k:k=1")
+    for sample in ("11", "mean of all", "999"):
+        app = opened("trace", run=run.id, sample=sample)
+        assert not app.exception
+    spoken = words(opened("trace", run=run.id))
+    for name in ("disagreement", "usage", "perturbation growth", "expert calls"):
+        assert name in spoken.replace("\\", ""), name
+
+
+def test_ask_offers_the_poorest_and_the_richest_expert(store: Store) -> None:
+    app = opened("ask")
+    assert not app.exception
+    assert "**0** holds most" in words(app)
+    assert "**2** it is rarest" in words(app)
+
+
+def test_ask_lets_the_reader_choose_where_nobody_counted(store: Store) -> None:
+    said = known()
+    said["systems"][0] |= {"label_counts": []}
+    (store.root / ".catalogue.json").write_text(json.dumps(said))
+    app = opened("ask")
+    assert not app.exception
+    assert app.selectbox(key="ask_second").value == EXPERTS - 1
+
+
+def test_first_comparison_is_one_click(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def submit(self: Jobs, configs: Any, **options: Any) -> str:
+        asked.append((configs, options))
+        return "job-1"
+
+    monkeypatch.setattr(Jobs, "submit", submit)
+    monkeypatch.setattr(st, "switch_page", lambda *a, **k: None)
+    app = opened("start")
+    app.button(key="first").click().run()
+    configs, options = asked[0]
+    assert len(configs) == 3
+    assert len({config.seed for config in configs}) == 1
+    assert options["comparison"] is True
+
+
+def test_library_finds_labels_and_compares(store: Store) -> None:
+    one, other = image_run(store, "top_k:k=1"), image_run(store, "full")
+    store.label(one.id, tags=["paper"], note=EVIL)
+    app = opened("library", q="tag:paper")
+    assert not app.exception
+    assert len(app.dataframe[0].value) == 1
+    records = store.runs()
+    assert [r.id for r in records if matches(r, "TINY full")] == [other.id]
+    assert not [r for r in records if matches(r, "tag:pap")]
+    table = differences([one.config, other.config])
+    assert table["setting"].tolist() == ["router"]
+    assert table.iloc[0].tolist() == ["router", "top_k:k=1", "full"]
+
+
+def test_a_job_that_failed_says_why_and_offers_another_try(store: Store) -> None:
+    jobs = Jobs(store.root)
+    config = make_config({"system": "ring", "router": "full"})
+    id = jobs.submit([config], title=f"evil {EVIL}")
+    jobs.cancel(id)
+    app = opened("compare", job=id)
+    assert not app.exception
+    assert "was cancelled" in words(app)
+    # The name arrives with every character of Markdown and HTML made harmless.
+    assert not re.search(r"(?<!\\)[<\[]", words(app))
+    app.button(key=f"retry_{id}").click().run()
+    assert len(jobs.jobs()) == 2
+
+
+def test_text_stays_text() -> None:
+    assert parts.literal("a_b*c <i> $x$ :material/home: [l](u)") == (
+        r"a\_b\*c \<i\> \$x\$ \:material/home\: \[l\]\(u\)"
+    )
+
+
+def test_numbers_are_written_with_their_interval() -> None:
+    assert written({"value": 53.123, "low": 50.0, "high": 56.0}) == "53.1 [50, 56]"
+    assert written({"value": 2.0, "low": None, "high": None}) == "2"
+    assert written({"value": "=1+1"}) == ""
+    assert written(None) == ""
+
+
+def test_summary_leaves_out_what_nobody_has(store: Store) -> None:
+    rows = summary_rows([image_run(store, "top_k:k=1")], ["top_k:k=1"])
+    assert "FID" in rows
+    assert "entropy" not in rows
+
+
+def test_forms_write_the_specs_of_the_command_line() -> None:
+    k = Field("k", "int", 2, "", 1, None, ())
+    margin = Field("margin", "float", 0.1, "", 0, 1, ())
+    sticky = Component("sticky", "", (k, margin))
+    assert forms.spec(sticky, {"k": 2, "margin": 0.1}) == "sticky"
+    assert forms.spec(sticky, {"k": 1, "margin": 0.25}) == "sticky:k=1:margin=0.25"
+
+
+def test_server_reads_the_projects_settings() -> None:
+    from app.serve import options
+
+    said = options(8700, "localhost")
+    assert said["server.port"] == 8700
+    assert said["browser.gatherUsageStats"] is False
+    assert said["runner.postScriptGC"] is False
+    assert "localhost" in said["server.allowedHosts"]
+    assert "server.allowedHosts" not in options(8700, "0.0.0.0")
