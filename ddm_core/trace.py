@@ -112,7 +112,9 @@ def load_trace(path: Path) -> xr.Dataset:
         with xr.open_dataset(path, engine="h5netcdf") as trace:
             return trace.load()
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        raise RequestError(f"{path} is no readable trace: {error}") from None
+        # The library's sentences break over lines.
+        said = " ".join(str(error).split())
+        raise RequestError(f"{path} is no readable trace: {said}") from None
 
 
 def as_array(variable: Variable, values: np.ndarray) -> xr.DataArray:
