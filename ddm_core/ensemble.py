@@ -24,7 +24,10 @@ from ddm_core.schedules import Schedule, expand
 __all__ = ["Decision", "Ensemble", "Memory", "Mixture", "Moment", "Route", "State"]
 
 # Rows of one forward pass on a CPU: larger batches leave the caches and cost more per sample.
+# Points fit in there by the thousand, and the overhead of a pass is all that they cost.
 CPU_ROWS = 32
+CPU_ROWS_OF_POINTS = 4096
+POINT = 16  # numbers that a point has at most
 
 
 class State(NamedTuple):
@@ -177,8 +180,9 @@ class Ensemble(Denoiser):
         sizes: list[int] = pairs.sum(dim=0).tolist()
         # Expert-major: the samples of expert 0 first, then those of expert 1, ...
         index = torch.nonzero_static(pairs.T, size=sum(sizes))
+        most = CPU_ROWS if x_t[0].numel() > POINT else CPU_ROWS_OF_POINTS
         for k, rows in enumerate(torch.split(index[:, 1], sizes)):
-            for part in torch.split(rows, CPU_ROWS) if x_t.device.type == "cpu" else (rows,):
+            for part in torch.split(rows, most) if x_t.device.type == "cpu" else (rows,):
                 if len(part) == 0:
                     continue
                 some = None if condition is None else condition[part]

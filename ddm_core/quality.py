@@ -1,4 +1,4 @@
-"""How good a system's samples are: its extractor, its reference, the metrics asked for.
+"""What a system's samples are measured with: its extractor and the statistics of its real data.
 
 Reference statistics come with a system, so that a distance to its data needs no dataset; those of
 the ring are known in closed form. Inception statistics are made from the dataset at first use.
@@ -6,7 +6,7 @@ the ring are known in closed form. Inception statistics are made from the datase
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +17,15 @@ from ddm_core.errors import RequestError
 from ddm_core.metrics import (
     EXTRACTORS,
     Extractor,
-    Measured,
     Reference,
     load_reference,
-    measure,
     reference_from_images,
     save_reference,
 )
-from ddm_core.metrics.extractors.base import never
 from ddm_core.systems.analytic import GaussianPosterior
 from ddm_core.systems.base import System
 
-__all__ = ["default_metrics", "quality_of", "reference_of"]
+__all__ = ["default_metrics", "extractor_of", "reference_of"]
 
 #: Exact points that stand for the ring where a metric needs samples rather than moments.
 RING_POINTS = 10_000
@@ -39,35 +36,6 @@ def default_metrics(system: System) -> tuple[str, ...]:
     if system.extractor is None:
         return ()
     return ("fid",) if system.is_image else ("fid", "energy_distance")
-
-
-def quality_of(
-    system: System,
-    images: np.ndarray,
-    names: Sequence[str],
-    *,
-    extractor: str = "own",
-    device: torch.device | None = None,
-    data: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    should_stop: Callable[[], bool] = never,
-) -> dict[str, Measured]:
-    """Metrics of samples against the system's data, each with its n, interval and protocol.
-
-    Arguments:
-        images: uint8 [sample, height, width, channel], or points [sample, 2].
-        names: of metrics.
-        extractor: "own" for the one that comes with the system, or "inception".
-        data: where the dataset's files are, for an extractor whose reference is not shipped.
-
-    Raises:
-        RequestError: no such metric, extractor or reference; says what is missing.
-    """
-    features = extractor_of(system, extractor, device or torch.device("cpu"))
-    reference = reference_of(system, features, data=data, progress=progress)
-    if system.is_image:
-        images = np.moveaxis(images, -1, 1)
-    return measure(names, images, reference, features, progress=progress, should_stop=should_stop)
 
 
 def extractor_of(system: System, name: str, device: torch.device) -> Extractor:

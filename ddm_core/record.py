@@ -131,8 +131,11 @@ def _culprit(scene: Scene, row: int, times: Sequence[float]) -> str:
     own = Ensemble(watched, ensemble.route, ensemble.schedule)
     try:
         for step in rollout(own, sampler, noise.initial(), times, noise, condition):
-            if not bool(step.mixture.weights.isfinite().all()):
+            # A strategy that draws makes sound weights of any probabilities.
+            if not bool(step.mixture.probabilities.isfinite().all()):
                 return "the router"
+            if not bool(step.mixture.weights.isfinite().all()):
+                return "the strategy"
             if not bool(step.x_s.isfinite().all()):
                 return "the sampler"
     except _NotANumber as found:

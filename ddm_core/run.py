@@ -127,8 +127,9 @@ def sample(
         device: auto, cpu, cuda or cuda:N.
         on_progress: called now and then; raise Cancelled to stop.
     """
-    if len(seeds) == 0 or list(seeds) != list(range(seeds[0], seeds[0] + len(seeds))):
-        raise RequestError("seeds must be consecutive and at least one, as in range(16)")
+    wrong = RequestError("seeds must be consecutive and at least one, as in range(16)")
+    if len(seeds) == 0:
+        raise wrong
     loaded = load_system(system) if isinstance(system, str) else system
     name = system if isinstance(system, str) else name_of(system)
     config = make_config(
@@ -145,6 +146,9 @@ def sample(
             "device": device,
         }
     )
+    # Only now: the config bounds how many there are to look at.
+    if any(seed != expected for seed, expected in zip(seeds, config.seeds, strict=True)):
+        raise wrong
     return execute(config, on_progress, system=loaded)
 
 
@@ -219,7 +223,8 @@ def _plan(config: RunConfig, system: System | None) -> _Plan:
         there = ", ".join(map(str, range(len(system.labels)))) or "none (it is unconditional)"
         raise unknown(f"label of system '{system.name}'", config.label, [there])
     if config.guidance != 1.0 and config.label is None:
-        raise RequestError(f"guidance {config.guidance:g} needs a label to guide to; add one")
+        cure = "add one" if system.labels else f"system '{system.name}' has none: leave it at 1"
+        raise RequestError(f"guidance {config.guidance:g} needs a label to guide to; {cure}")
     # Bound once for its errors: a learned router without a network, an expert that is not there.
     build_ensemble(system, route)
     probes = parse_probes(config.probes, system)
@@ -256,7 +261,7 @@ def _batches(plan: _Plan) -> list[_Batch]:
     """Observed samples first, with all probes; then the others, with the cheap ones."""
     config = plan.config
     workers = workers_on(plan.device, config.workers)
-    most = batch_on(plan.device, config.batch)
+    most = batch_on(plan.device, config.batch, points=not plan.system.is_image)
     light = tuple(probe for probe in plan.probes if not probe.observed_only)
     observed = config.num if len(light) == len(plan.probes) else min(config.observed, config.num)
     seeds = tuple(config.seeds)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from ddm_core import disk, pictures
 from ddm_core.config import RunConfig, make_config
@@ -174,8 +175,49 @@ def _measure(task: Task) -> None:
         task.runs.append(record.id)
 
 
+#: An audit tells its progress in thousandths: what it will do is known only when it has begun.
+AUDIT_UNITS = 1000
+
+
+def _audit(task: Task) -> None:
+    # Imported here: a worker that only samples does without.
+    from ddm_core.analysis.audit import State, audit
+    from ddm_core.analysis.plan import Request
+
+    def tell(state: State) -> None:
+        task.report(AUDIT_UNITS * state.done // max(1, state.total), state.text, state.eta)
+        if state.sampling is not None and state.sampling.preview is not None:
+            task.show(state.sampling.preview)
+
+    fields = {name: task.payload[name] for name in Request.model_fields if name in task.payload}
+    try:
+        request = Request.model_validate(fields)
+    except ValidationError as error:
+        raise RequestError(f"no such audit: {error.errors()[0]['msg']}") from None
+    _, found = audit(request, task.store, on_state=tell, should_stop=task.stopping)
+    task.runs.extend(route["run"] for route in found["routes"] if route["run"])
+
+
+def _map(task: Task) -> None:
+    # Imported here: a worker that only samples does without.
+    from ddm_core.analysis.map_file import kept_path, save_map
+    from ddm_core.analysis.map_source import stages
+
+    system = load_system(task.payload["system"])
+    path = kept_path(task.store.root, system.digest)
+    for stage in stages(system):
+        if stage.data_map is not None:
+            save_map(path, stage.data_map)
+        task.report(stage.done, stage.says)
+
+
 #: What jobs can do, by kind.
-HANDLERS: dict[str, Handler] = {"sample": _sample, "metrics": _measure}
+HANDLERS: dict[str, Handler] = {
+    "sample": _sample,
+    "metrics": _measure,
+    "audit": _audit,
+    "map": _map,
+}
 
 
 def work(root: Path, lane: str, idle: float) -> None:

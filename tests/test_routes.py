@@ -270,11 +270,13 @@ def test_only_routed_experts_run(route: str, per_step: int, sampler: str, stages
             assert seen == {tuple(row) for row in routed.tolist()}
 
 
-def test_an_expert_runs_once_a_step_for_all_its_samples() -> None:
+def test_an_expert_runs_once_a_step_for_all_its_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     system, experts = counted()
-    rows = 2 * dispatch.CPU_ROWS + 3
+    most = 32
+    monkeypatch.setattr(dispatch, "CPU_ROWS_OF_POINTS", most)
+    rows = 2 * most + 3
     recorded(system, [], route="fixed:expert=1/full", seeds=range(rows), steps=3)
-    assert experts[1].sizes == [dispatch.CPU_ROWS, dispatch.CPU_ROWS, 3] * 3
+    assert experts[1].sizes == [most, most, 3] * 3
     assert times_asked(experts) == [0, 3 * rows, 0, 0]
 
 

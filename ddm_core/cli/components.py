@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from ddm_core.cli import options as o
-from ddm_core.cli.screen import say_json, say_table
+from ddm_core.cli.screen import say_json
 from ddm_core.errors import RequestError, unknown
 
 __all__ = ["register"]
@@ -36,11 +38,28 @@ def list_family(
     if json:
         say_json(members)
         return
-    rows = [
-        [one["name"], one["description"], ", ".join(_words(s) for s in one.get("settings", []))]
-        for one in members
-    ]
-    say_table("", (family, "what it is", "settings"), rows)
+    _say_members(family, members)
+
+
+def _say_members(family: str, members: Sequence[dict[str, Any]]) -> None:
+    """Print words, which start at the left also where the first of them is a number."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    # A name is typed as it stands here: it is never broken.
+    table.add_column(family, no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    settings = [", ".join(_words(s) for s in one.get("settings", [])) for one in members]
+    if any(settings):
+        table.add_column("settings", overflow="fold")
+    for one, text in zip(members, settings, strict=True):
+        cells = [Text(one["name"]), Text(one["description"]), Text(text)]
+        table.add_row(*cells[: len(table.columns)])
+    # A pipe has no width: nothing is folded there.
+    Console(width=None if sys.stdout.isatty() else 400).print(table)
 
 
 def _words(setting: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from ddm_core.metrics.fidelity import feature_statistics, frechet_distance
 from ddm_core.metrics.frechet import frechet_replicates
 from ddm_core.metrics.intervals import normal_interval, resample_counts
 
-__all__ = ["Fid", "paired_difference"]
+__all__ = ["Fid", "fid_replicates", "paired_difference"]
 
 
 @METRICS.register
@@ -75,6 +75,16 @@ def paired_difference(one: Evidence, other: Evidence) -> Measured:
         one.reference.extractor,
         f"normal interval, standard error of a bootstrap over shared seeds, B = {one.replicates}",
     )
+
+
+def fid_replicates(evidence: Evidence) -> tuple[float, Array]:
+    """The distance and its bootstrap replicates [replicate].
+
+    Sets of one n, seed and number of replicates are resampled by the same rows: the difference of
+    two sets' replicates is that of a paired bootstrap. Their spread is to be used, not their
+    quantiles (see `intervals`).
+    """
+    return _distance(evidence), _replicates(evidence)
 
 
 def _distance(evidence: Evidence) -> float:

@@ -12,6 +12,7 @@ References:
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -32,8 +33,19 @@ Z = 1.959963984540054  # of a 95% interval
 
 
 def resample_counts(n: int, replicates: int, seed: Sequence[int]) -> Array:
-    """How often each of n samples is drawn: [replicate, sample], rows sum to n."""
-    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), replicates).astype(float)
+    """How often each of n samples is drawn: [replicate, sample], rows sum to n. Not to be changed.
+
+    Sets of one size share their rows, and there are many of them: the rows are drawn once.
+    """
+    return _resample_counts(n, replicates, tuple(seed))
+
+
+@functools.lru_cache(maxsize=8)
+def _resample_counts(n: int, replicates: int, seed: tuple[int, ...]) -> Array:
+    random = np.random.default_rng(seed)
+    counts = random.multinomial(n, np.full(n, 1 / n), replicates).astype(float)
+    counts.setflags(write=False)
+    return counts
 
 
 def random_halves(n: int, replicates: int, seed: Sequence[int]) -> Array:

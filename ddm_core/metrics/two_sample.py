@@ -20,7 +20,7 @@ from ddm_core.metrics.base import Evidence
 from ddm_core.metrics.extractors.base import Array
 from ddm_core.metrics.intervals import check_cancelled, resample_counts
 
-__all__ = ["Kernel", "two_sample"]
+__all__ = ["Kernel", "two_sample", "two_sample_replicates"]
 
 
 class Kernel(Protocol):
@@ -39,6 +39,17 @@ _BLOCK = 1000  # rows of a kernel matrix at a time
 
 def two_sample(kernel: Kernel, evidence: Evidence) -> tuple[float, float]:
     """The statistic of generated against real features, and its bootstrap standard error."""
+    value, replicates = two_sample_replicates(kernel, evidence)
+    return value, float(replicates.std(ddof=1))
+
+
+def two_sample_replicates(kernel: Kernel, evidence: Evidence) -> tuple[float, Array]:
+    """The statistic and its bootstrap replicates [replicate], paired over sets of one n."""
+    key = f"{kernel.__module__}.{kernel.__qualname__} replicates"
+    return evidence.once(key, lambda: _replicates(kernel, evidence))
+
+
+def _replicates(kernel: Kernel, evidence: Evidence) -> tuple[float, Array]:
     x, y = evidence.features, evidence.reference.features
     replicates, seed, stop = evidence.replicates, evidence.seed, evidence.should_stop
     # The first row is the samples as they are.
@@ -50,7 +61,7 @@ def two_sample(kernel: Kernel, evidence: Evidence) -> tuple[float, float]:
         lambda: _within(kernel, y, of_y, stop),
     )
     found = _within(kernel, x, of_x, stop) + real - 2 * _between(kernel, x, y, of_x, of_y, stop)
-    return float(found[0]), float(found[1:].std(ddof=1))
+    return float(found[0]), found[1:]
 
 
 def _within(kernel: Kernel, x: Array, counts: Array, should_stop: Callable[[], bool]) -> Array:

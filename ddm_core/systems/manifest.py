@@ -86,9 +86,11 @@ class Manifest(BaseModel):
 
     @property
     def beside(self) -> list[str]:
-        """The files that measure samples and do not make them."""
-        features = ["features.safetensors"] if self.networks.features else []
-        return features + ([f"reference/{self.extractor}.safetensors"] if self.extractor else [])
+        """The files that measure samples or show the data, and make no sample."""
+        found = ["features.safetensors"] if self.networks.features else []
+        if self.extractor:
+            found.append(f"reference/{self.extractor}.safetensors")
+        return [*found, "map.safetensors"] if "map.safetensors" in self.files else found
 
     @property
     def digest(self) -> str:

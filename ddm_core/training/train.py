@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
+from ddm_core import disk
 from ddm_core.datasets import ImageSet, load_dataset
-from ddm_core.errors import RequestError
+from ddm_core.errors import RequestError, WorkError
 from ddm_core.training.assemble import assemble
 from ddm_core.training.clusters import as_float, assign, find_clusters
 from ddm_core.training.config import TrainConfig, TrainProgress
@@ -42,13 +44,55 @@ def train_system(
 
     Raises:
         RequestError: an impossible request, or work of another request lies there already.
-        WorkError: the loss became infinite, a worker died, or the training was stopped.
+        WorkError: the loss became infinite, a worker died, the training was stopped, or another
+            one is at work on the same checkpoint.
     """
     out = config.folder
     if out.exists() and not (out / "system.toml").is_file():
         raise RequestError(f"{out} exists and is no checkpoint: choose another --out")
     folder = out.with_name(f"{out.name}.partial")
-    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        return _train(config, folder, out, progress, should_stop)
+
+
+@contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """One training at a time works in a folder; it leaves none behind that holds nothing.
+
+    Raises:
+        WorkError: another one does.
+    """
+    disk.make_folder(folder)
+    mine = folder / disk.owned("at", "work")
+    with disk.told("start a training", folder):
+        mine.touch(exist_ok=False)
+    try:
+        # Marked first and looked then: of two that start at once, none overlooks the other.
+        for mark in folder.glob(".at-work-*"):
+            owner = disk.owner_of(mark.name)
+            if mark == mine:
+                continue
+            if disk.alive(owner):
+                remedy = f" (if it no longer runs, delete {mark})" if disk.elsewhere(owner) else ""
+                raise WorkError(
+                    f"another training is at work in {folder}{remedy}: wait for it, or choose "
+                    "another --out"
+                )
+            mark.unlink(missing_ok=True)
+        yield
+    finally:
+        mine.unlink(missing_ok=True)
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _train(
+    config: TrainConfig,
+    folder: Path,
+    out: Path,
+    progress: Callable[[TrainProgress], None],
+    should_stop: Callable[[], bool],
+) -> Path:
     began = time.monotonic()
 
     def tell(stage: str) -> None:
@@ -61,6 +105,10 @@ def train_system(
             plan, folder, parts, config.workers, _teller(stage, plan, began, progress), should_stop
         )
 
+    if not (folder / "plan.json").is_file():
+        # A request that failed early leaves data and clusters, and this one may ask for others.
+        for name in ("data", "assignment", "clusters"):
+            (folder / f"{name}.safetensors").unlink(missing_ok=True)
     tell("data")
     _write_data(config, folder)
     tell("clusters")

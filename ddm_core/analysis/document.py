@@ -1,0 +1,218 @@
+"""What was measured, as the one JSON document that pages, report and README quote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ddm_core.analysis.claims import decide
+from ddm_core.analysis.findings import Measurements, claims_of
+from ddm_core.analysis.health import health
+from ddm_core.analysis.league import league
+from ddm_core.analysis.numbers import DEFINITIONS, Judged, judge, numbers_of
+from ddm_core.analysis.paradox import data_uri, paradox_map
+from ddm_core.analysis.parts import Part
+from ddm_core.analysis.plan import Entry, Plan
+from ddm_core.analysis.routed import Floors, excess, floors_of, route_weights
+from ddm_core.analysis.router_quality import quality_document
+from ddm_core.analysis.sections import accuracy, alignment, disagreement, plain
+from ddm_core.analysis.stability import Array
+from ddm_core.analysis.truth import Truth
+from ddm_core.errors import RequestError
+from ddm_core.metrics import Reference
+from ddm_core.store import Store
+from ddm_core.summary import Estimate
+from ddm_core.systems.base import System
+
+__all__ = ["FORMAT", "Measured", "document"]
+
+FORMAT = 1
+
+
+class Measured(NamedTuple):
+    """A route of the plan, measured, and the real data that it is judged by."""
+
+    entry: Entry
+    part: Part
+    reference: Reference
+
+
+def document(
+    about: Mapping[str, Any],
+    plan: Plan,
+    system: System,
+    measured: Sequence[Measured],
+    truth: Truth | None,
+    no_truth: str,
+    store: Store,
+    check: Callable[[], None],
+) -> dict[str, Any]:
+    """Everything that the audit says.
+
+    Arguments:
+        about: who, when, with what.
+        check: raises where somebody wants to stop.
+    """
+    metric = "fid" if system.is_image else "energy_distance"
+    judged: list[Judged | None] = []
+    for one in measured:
+        check()
+        whole = one.entry.kind != "map"
+        ok = not one.part.failed
+        judged.append(judge(one.part.features, one.reference, metric, full=whole) if ok else None)
+    own = [
+        (one, judgement)
+        for one, judgement in zip(measured, judged, strict=True)
+        if one.entry.system is None
+    ]
+    floors = None if truth is None else floors_of(truth)
+    weights, losses = _on_real_data(own, truth, floors, system)
+    m = Measurements(
+        {one.entry.router: one.part for one, _ in own},
+        {one.entry.router: j for one, j in own if j is not None},
+        weights,
+        metric,
+        "top_k:k=2" if len(system.experts) > 2 else "top_k:k=1",
+        "full",
+        truth,
+        floors,
+        no_truth,
+        measured[0].reference,
+    )
+    check()
+    claims = decide(claims_of(m))
+    router = quality_document(truth, system.default_router) if truth is not None else None
+    fitted = None if router is None else Estimate(**router["temperature"])
+    mapped = [
+        (one.entry, one.part, j) for one, j in zip(measured, judged, strict=True) if j is not None
+    ]
+    check()
+    return {
+        "format": FORMAT,
+        **about,
+        "plan": _plan(plan, system, metric, m, truth, no_truth),
+        "health": health(system, m),
+        "claims": claims,
+        "routes": [_route(one, j, losses) for one, j in own],
+        "definitions": {name: one._asdict() for name, one in DEFINITIONS.items()},
+        "alignment": alignment(m),
+        "accuracy": accuracy(m),
+        "router": router,
+        "disagreement": disagreement(m, _images(own, m, store), claims[3]["tests"]),
+        "league": league(m, losses),
+        "map": paradox_map(plan, mapped, float(system.info.get("error", 0.0)), metric, fitted),
+    }
+
+
+def _on_real_data(
+    own: Sequence[tuple[Measured, Judged | None]],
+    truth: Truth | None,
+    floors: Floors | None,
+    system: System,
+) -> tuple[dict[str, Array], dict[str, dict[str, Array]]]:
+    """Weights [time, sample, expert] and losses [sample] of every route on noised real data."""
+    weights: dict[str, Array] = {}
+    losses: dict[str, dict[str, Array]] = {}
+    if truth is None or floors is None:
+        return weights, losses
+    for one, _ in own:
+        route = one.entry.router
+        if one.entry.kind == "reference":
+            if truth.monolith is not None:
+                losses[route] = {"routed_loss": truth.monolith.mean(axis=0)}
+            continue
+        try:
+            weights[route] = route_weights(truth, route, system)
+        except RequestError:
+            continue  # a router of a plug-in, whose answers on these states were not recorded
+        split = excess(truth, weights[route], floors)
+        losses[route] = {
+            "routed_loss": split.loss.mean(axis=0),
+            "excess_over_oracle": split.over_oracle.mean(axis=0),
+            "excess_over_best": split.over_best.mean(axis=0),
+        }
+    return weights, losses
+
+
+def _plan(
+    plan: Plan,
+    system: System,
+    metric: str,
+    m: Measurements,
+    truth: Truth | None,
+    no_truth: str,
+) -> dict[str, Any]:
+    given_up = list(plan.given_up)
+    if truth is None:
+        given_up.append(f"everything that needs real data: {no_truth}")
+    first = next(iter(m.judged.values()), None)
+    return {
+        "num": plan.num,
+        "steps": plan.request.steps,
+        "sampler": plan.request.sampler,
+        "seed": plan.request.seed,
+        "stability_samples": plan.stability_samples,
+        "truth_images": 0 if truth is None else len(truth.clusters),
+        "truth_source": "" if truth is None else truth.source,
+        "times": list(plan.times),
+        "budget_seconds": plan.budget,
+        "given_up": given_up,
+        "quality": metric,
+        "quality_title": DEFINITIONS[metric].title,
+        "quality_protocol": "" if first is None else first.protocol,
+        "experts": len(system.experts),
+        "sparse": m.sparse,
+        "full": m.full,
+    }
+
+
+def _route(
+    one: Measured, judged: Judged | None, losses: Mapping[str, Mapping[str, Array]]
+) -> dict[str, Any]:
+    entry, part = one.entry, one.part
+    strategy = entry.router.rpartition("/")[2].partition(":")[0]
+    numbers = {} if judged is None else numbers_of(part, judged, losses.get(entry.router, {}))
+    curve = [
+        {"steps": steps, **_mean(values)} for steps, values in sorted(part.convergence.items())
+    ]
+    return {
+        "router": entry.router,
+        "run": part.run,
+        "strategy": strategy,
+        "k": entry.k,
+        "temperature": entry.temperature,
+        "kind": entry.kind,
+        "calls": part.calls,
+        "seconds": round(part.seconds, 2),
+        "failed": part.failed or None,
+        "numbers": {name: number.to_json() for name, number in numbers.items()},
+        "convergence": {
+            "steps": [point["steps"] for point in curve],
+            "delta": [{k: v for k, v in point.items() if k != "steps"} for point in curve],
+        }
+        if curve
+        else None,
+        "usage": plain(part.usage.mean(axis=0)) if part.usage.size else None,
+        "picture": data_uri(part.picture),
+    }
+
+
+def _mean(values: Array) -> dict[str, Any]:
+    from ddm_core.analysis.numbers import curve
+
+    return curve(np.asarray(values)[None])[0].to_json()
+
+
+def _images(
+    own: Sequence[tuple[Measured, Judged | None]], m: Measurements, store: Store
+) -> dict[str, Array]:
+    out: dict[str, Array] = {}
+    for one, judged in own:
+        if one.entry.router in (m.sparse, m.full) and judged is not None and one.part.run:
+            try:
+                out[one.entry.router] = store.samples(one.part.run).images
+            except RequestError:
+                continue  # the run was deleted since; its numbers are not lost
+    return out

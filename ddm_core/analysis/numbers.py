@@ -1,0 +1,222 @@
+"""A measured route as numbers, each with its definition, its interval and its n."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from ddm_core.analysis import statistics
+from ddm_core.analysis.parts import Part
+from ddm_core.analysis.stability import Array
+from ddm_core.errors import RequestError
+from ddm_core.metrics import METRICS, Measured, Reference
+from ddm_core.metrics.base import Evidence
+from ddm_core.metrics.energy import nearness
+from ddm_core.metrics.fid import fid_replicates
+from ddm_core.metrics.two_sample import two_sample_replicates
+from ddm_core.summary import Estimate
+
+__all__ = ["DEFINITIONS", "Definition", "Judged", "curve", "judge", "numbers_of", "per_sample"]
+
+Z = 1.959964
+
+
+class Definition(NamedTuple):
+    """What a number is."""
+
+    title: str
+    definition: str
+    better: Literal["lower", "higher"] | None
+
+
+DEFINITIONS: dict[str, Definition] = {
+    "fid": Definition("FID", "Frechet distance of features to the training data", "lower"),
+    "fd_infinity": Definition("FD-infinity", "FID regressed on 1/n, at 1/n = 0", "lower"),
+    "kid": Definition("KID", "unbiased squared MMD with a cubic kernel", "lower"),
+    "precision": Definition(
+        "precision", "share of samples within the k-NN reach of real ones", "higher"
+    ),
+    "recall": Definition(
+        "recall", "share of real ones within the k-NN reach of samples", "higher"
+    ),
+    "energy_distance": Definition(
+        "energy distance", "2 E|X-Y| - E|X-X'| - E|Y-Y'| to exact draws, unbiased", "lower"
+    ),
+    "delta_refine": Definition("Delta_refine", "|x^N - x^2N| / |x^2N|, N and 2N steps", "lower"),
+    "growth": Definition("growth", "|dx_0| / |dx_T| of a re-routed twin, mean", "lower"),
+    "growth_median": Definition(
+        "growth, median", "|dx_0| / |dx_T| of a re-routed twin, median", "lower"
+    ),
+    "growth_frozen": Definition(
+        "growth, weights frozen", "|dx_0| / |dx_T| of a twin with the sample's weights", "lower"
+    ),
+    "lyapunov": Definition(
+        "Lyapunov exponent", "ln(|dx_0| / |dx_T|) / T of a re-routed twin, mean", "lower"
+    ),
+    "lipschitz": Definition(
+        "local Lipschitz, mean", "mean over steps of sigma_max(dv/dx), warm-started", "lower"
+    ),
+    "lipschitz_max": Definition(
+        "local Lipschitz, max", "max over steps of sigma_max(dv/dx), warm-started", "lower"
+    ),
+    "effective_lipschitz": Definition("L_eff", "sum_i |dt_i| sigma_max(dv/dx)_i", "lower"),
+    "lipschitz_difference": Definition(
+        "slope along random directions", "mean over steps of |v(x+hu) - v(x-hu)| / 2h", "lower"
+    ),
+    "selected_distance": Definition(
+        "selected distance", "sum_k w_k |phi(x0_hat) - mu_k|, mean over steps", "lower"
+    ),
+    "selected_minus_chance": Definition(
+        "selected - chance", "sum_k w_k d_k - mean_k d_k, d_k = |phi(x0_hat) - mu_k|", "lower"
+    ),
+    "selected_minus_chance_noised": Definition(
+        "selected - chance, noisy state",
+        "sum_k w_k d_k - mean_k d_k, d_k = |x_t - alpha_t mu_k|",
+        "lower",
+    ),
+    "nearest_selected": Definition(
+        "nearest chosen", "share of steps where the expert of the nearest cluster is chosen", None
+    ),
+    "nearest_selected_chance": Definition(
+        "nearest chosen, by chance", "share of experts that are chosen", None
+    ),
+    "entropy": Definition("router entropy", "-sum_k p_k ln p_k in nats, mean over steps", None),
+    "disagreement": Definition(
+        "disagreement",
+        "mean angle between all pairs of velocities (rad), over steps",
+        "lower",
+    ),
+    "routed_loss": Definition(
+        "routed denoising loss", "E|v_route - (eps - x_0)|^2 / dimension on held-out data", "lower"
+    ),
+    "excess_over_oracle": Definition(
+        "excess over oracle weights", "routed loss - loss with the true cluster's weights", "lower"
+    ),
+    "excess_over_best": Definition(
+        "excess over the best weights",
+        "routed loss - loss of the best convex weights in hindsight",
+        "lower",
+    ),
+}
+
+_BESIDE = {"fid": ("kid", "precision", "recall", "fd_infinity"), "energy_distance": ("fid",)}
+
+
+class Judged(NamedTuple):
+    """The quality of a route.
+
+    Arguments:
+        value: of the metric that this system is judged by.
+        replicates: of a bootstrap over seeds, by the same rows for every route [replicate].
+        numbers: that metric and others, with intervals.
+        protocol: what was compared with what.
+    """
+
+    value: float
+    replicates: Array
+    numbers: dict[str, Estimate]
+    protocol: str
+
+
+def judge(features: Array, reference: Reference, metric: str, *, full: bool) -> Judged:
+    """How good samples are, from their features [sample, feature].
+
+    Arguments:
+        metric: fid or energy_distance.
+        full: also the other metrics.
+    """
+    evidence = Evidence(features, reference)
+    if metric == "fid":
+        value, replicates = fid_replicates(evidence)
+    else:
+        value, replicates = two_sample_replicates(nearness, evidence)
+    names = (metric, *_BESIDE[metric]) if full else (metric,)
+    measured: dict[str, Measured] = {}
+    for name in names:
+        try:
+            measured[name] = METRICS.parse(name).measure(evidence)
+        except RequestError:
+            continue  # too few samples for this one; the others stand
+    return Judged(
+        value,
+        replicates,
+        {name: Estimate(*one[:4], one.method) for name, one in measured.items()},
+        measured[metric].protocol,
+    )
+
+
+def per_sample(part: Part) -> dict[str, Array]:
+    """Numbers whose mean over samples is the route's, [sample] each; nan where not observed."""
+    series = part.series
+    out: dict[str, Array] = {}
+
+    def over_steps(name: str, values: Array) -> None:
+        out[name] = values.astype(float).mean(axis=0)
+
+    if "chosen" in series:
+        over_steps("selected_distance", series["chosen"])
+        over_steps("selected_minus_chance", series["chosen"] - series["chance"])
+        over_steps("nearest_selected", series["hit"])
+        over_steps("nearest_selected_chance", series["share"])
+    if "chosen_noised" in series:
+        over_steps(
+            "selected_minus_chance_noised", series["chosen_noised"] - series["chance_noised"]
+        )
+    for name in ("entropy", "disagreement"):
+        if name in series:
+            over_steps(name, series[name])
+    out.update(part.stability)
+    if part.convergence:
+        out["delta_refine"] = part.convergence[max(part.convergence)]
+    return {name: np.where(np.isfinite(v), v, np.nan) for name, v in out.items()}
+
+
+def numbers_of(part: Part, judged: Judged, losses: Mapping[str, Array]) -> dict[str, Estimate]:
+    """All numbers of a route.
+
+    Arguments:
+        losses: routed_loss, excess_over_oracle, excess_over_best of real data [sample], if known.
+    """
+    out = dict(judged.numbers)
+    for name, values in {**per_sample(part), **losses}.items():
+        out[name] = statistics.mean(values, DEFINITIONS[name].definition)
+    if "growth" in part.stability:
+        out["growth_median"] = _median(part.stability["growth"])
+    return out
+
+
+def _median(values: Array) -> Estimate:
+    seen = np.sort(values[np.isfinite(values)])
+    n = len(seen)
+    method = "median over samples, 95% interval from order statistics"
+    if n == 0:
+        return Estimate(None, None, None, 0, method)
+    if n < 6:  # not even the extremes of five samples enclose the median with 95%
+        return Estimate(float(np.median(seen)), None, None, n, method)
+    half = Z * math.sqrt(n) / 2
+    low, high = max(0, math.floor(n / 2 - half)), min(n - 1, math.ceil(n / 2 + half))
+    return Estimate(float(np.median(seen)), float(seen[low]), float(seen[high]), n, method)
+
+
+def curve(values: Array) -> Sequence[Estimate]:
+    """Mean over samples of [step, sample] at every step, with a normal interval, without nan."""
+    finite = np.isfinite(values)
+    n = finite.sum(axis=1)
+    kept = np.where(finite, values, 0.0).astype(float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = kept.sum(axis=1) / n
+        away = np.where(finite, values - mean[:, None], 0.0)
+        half = Z * np.sqrt((away**2).sum(axis=1) / (n - 1) / n)
+    method = "mean over samples, 95% normal interval"
+    out: list[Estimate] = []
+    for m, h, count in zip(mean.tolist(), half.tolist(), n.tolist(), strict=True):
+        if count == 0:
+            out.append(Estimate(None, None, None, 0, method))
+        elif count < 2:
+            out.append(Estimate(m, None, None, count, method))
+        else:
+            out.append(Estimate(m, m - h, m + h, count, method))
+    return out

@@ -1,0 +1,172 @@
+"""What a route makes of noised real data, from the one dense pass: its loss, and what it loses.
+
+    loss          |v_route - (eps - x_0)|^2 / dimension = w^T G w
+    over_oracle   the loss beyond that of the same experts weighed by the true cluster
+    over_best     the loss beyond that of the best convex weights, chosen in hindsight per item
+
+The second part of a route's error is the router's; what remains is what the experts cannot do.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ddm_core.analysis.truth import Array, Truth
+from ddm_core.ensemble import Moment
+from ddm_core.errors import RequestError
+from ddm_core.noise import Noise
+from ddm_core.registry import spec
+from ddm_core.routers.base import ROUTERS
+from ddm_core.routes import parse_route
+from ddm_core.systems.base import System
+
+__all__ = [
+    "Excess",
+    "Floors",
+    "best_convex",
+    "chosen_against_not",
+    "excess",
+    "floors_of",
+    "matrix",
+    "route_weights",
+    "routed_loss",
+]
+
+_ROUNDS = 4000
+_LOOK = 20  # rounds between two looks at how far it is
+_CLOSE = 1e-8
+
+
+class Floors(NamedTuple):
+    """Losses [time, sample] of the same experts under weights that no router can know."""
+
+    oracle: Array
+    best: Array
+
+
+class Excess(NamedTuple):
+    """A route's denoising loss, and what of it is the routing's fault; [time, sample] each."""
+
+    loss: Array
+    over_oracle: Array
+    over_best: Array
+
+
+def route_weights(truth: Truth, route: str, system: System, *, seed: int = 0) -> Array:
+    """The weights [time, sample, expert] that a route gives at every noise level.
+
+    Strategies with a memory see the noise levels as they do while sampling, from noise to data.
+    The router `nearest` looks at the mean prediction of all experts.
+
+    Raises:
+        RequestError: the pass did not record what this route's router says.
+    """
+    parsed = parse_route(route)
+    if parsed.strategy is None:
+        raise RequestError("a monolith has no weights")
+    router = parsed.router or ROUTERS.parse(system.default_router)
+    usual = spec(type(router)(temperature=router.temperature))
+    if router.name not in truth.logits or spec(router) != usual:
+        there = ", ".join(sorted(truth.logits))
+        raise RequestError(
+            f"what router '{spec(router)}' says was not recorded; there are: {there}"
+        )
+    logits = torch.from_numpy(truth.logits[router.name]).double()
+    p = torch.softmax(logits / router.temperature, dim=2)
+    noise = Noise(tuple(range(seed, seed + p.shape[1])), system.shape, torch.float64)
+    out = torch.empty_like(p)
+    memory: Tensor | None = None
+    for step, index in enumerate(reversed(range(len(truth.times)))):
+        t = torch.full((p.shape[1],), float(truth.times[index]), dtype=p.dtype)
+        draw = noise.uniform(step) if parsed.strategy.draws else None
+        decision = parsed.strategy.decide(p[index], Moment(t, memory, draw))
+        out[index], memory = decision.weights, decision.memory
+    return out.numpy()
+
+
+def routed_loss(truth: Truth, weights: Array) -> Array:
+    """w^T G w [time, sample]."""
+    return np.einsum("tsk,tskj,tsj->ts", weights, truth.gram.astype(np.float64), weights)
+
+
+def floors_of(truth: Truth) -> Floors:
+    """What no route can be blamed for; the same for all routes, and dear: find it once."""
+    oracle = routed_loss(truth, truth.oracle.astype(np.float64))
+    return Floors(oracle, routed_loss(truth, best_convex(truth.gram)))
+
+
+def excess(truth: Truth, weights: Array, floors: Floors) -> Excess:
+    """The loss of a route and its two excesses."""
+    loss = routed_loss(truth, weights)
+    return Excess(loss, loss - floors.oracle, loss - floors.best)
+
+
+def best_convex(gram: Array) -> Array:
+    """Weights on the simplex that minimise w^T G w, for every G of [..., expert, expert].
+
+    Accelerated projected gradients, started anew where they turn back, until the duality gap
+    w^T G w - min_k (G w)_k is below 1e-8 of the loss.
+    """
+    g = gram.astype(np.float64).reshape(-1, *gram.shape[-2:])
+    w = np.full(g.shape[:2], 1 / g.shape[-1])
+    open_ones = np.arange(len(g))
+    step = 1 / np.maximum(np.linalg.eigvalsh(g)[:, -1], 1e-300)[:, None]
+    ahead, momentum = w.copy(), np.ones((len(g), 1))
+    for turn in range(_ROUNDS):
+        slope = (g @ ahead[:, :, None])[:, :, 0]
+        fresh = _on_simplex(ahead - step * slope)
+        turned = ((ahead - fresh) * (fresh - w[open_ones])).sum(axis=1, keepdims=True) > 0
+        momentum = np.where(turned, 1.0, momentum)
+        larger = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+        ahead = fresh + np.where(turned, 0.0, (momentum - 1) / larger) * (fresh - w[open_ones])
+        w[open_ones], momentum = fresh, larger
+        if turn % _LOOK == _LOOK - 1:
+            slope = (g @ fresh[:, :, None])[:, :, 0]
+            loss = (fresh * slope).sum(axis=1)
+            left = loss - slope.min(axis=1) > _CLOSE * loss
+            if not left.any():
+                break
+            # Most are done after a few rounds: only the others go on.
+            g, step, ahead = g[left], step[left], ahead[left]
+            momentum, open_ones = momentum[left], open_ones[left]
+    return w.reshape(gram.shape[:-1])
+
+
+def _on_simplex(y: Array) -> Array:
+    """The nearest point of the simplex to every row."""
+    ordered = -np.sort(-y, axis=1)
+    total = ordered.cumsum(axis=1) - 1
+    rank = np.arange(1, y.shape[1] + 1)
+    kept = (ordered - total / rank > 0).sum(axis=1)
+    shift = np.take_along_axis(total, kept[:, None] - 1, axis=1) / kept[:, None]
+    return np.maximum(y - shift, 0.0)
+
+
+def matrix(truth: Truth) -> tuple[Array, Array]:
+    """Mean loss of every expert on the items of every cluster, and how many these are.
+
+    Returns:
+        [time, expert, cluster], nan where a cluster has no item; and [cluster].
+    """
+    own = np.einsum("tskk->tsk", truth.gram.astype(np.float64))
+    count = own.shape[2]
+    sizes = np.bincount(truth.clusters, minlength=count)
+    member = np.eye(count)[truth.clusters]  # [sample, cluster]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.einsum("tsk,sc->tkc", own, member) / sizes, sizes
+
+
+def chosen_against_not(truth: Truth, weights: Array) -> tuple[Array, Array]:
+    """Loss of the chosen, weighted as they are, and mean loss of the others; [time, sample] each.
+
+    The others are nan where all are chosen.
+    """
+    own = np.einsum("tskk->tsk", truth.gram.astype(np.float64))
+    left = weights <= 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        others = (own * left).sum(axis=2) / left.sum(axis=2)
+    return (weights * own).sum(axis=2), others

@@ -1,0 +1,121 @@
+"""What an audit does before it begins: routes, budget, request; and how verdicts are reached."""
+
+from __future__ import annotations
+
+import pytest
+
+from ddm_core.analysis.claims import Check, Claim, decide
+from ddm_core.analysis.plan import FEWEST, MOST, Request, make_plan, parse_budget
+from ddm_core.errors import RequestError
+from ddm_core.routes import parse_route
+from ddm_core.summary import Estimate
+from ddm_core.systems import load_system
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (" 2 m", 120)]
+)
+def test_a_budget_is_a_time(text: str, seconds: float) -> None:
+    assert parse_budget(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-5m", "10 minutes", "m", "1e3", "nan"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(RequestError, match="90s, 10m or 1h"):
+        parse_budget(text)
+
+
+@pytest.mark.parametrize("experts", [2, 3, 8, 64])
+def test_a_plan_has_every_route_once_and_the_whole_ensemble(experts: int) -> None:
+    name = f"ring:experts={experts}"
+    plan = make_plan(Request(system=name, num=64), load_system(name))
+    own = [entry for entry in plan.entries if entry.system is None]
+    routes = [entry.router for entry in own]
+    assert len(set(routes)) == len(routes)
+    assert all(str(parse_route(route)) == route for route in routes)
+    assert {"monolith", "top_k:k=1", "full", "uniform/full", "sample", "sample_once"} <= {*routes}
+    assert {e.k for e in own if e.k is not None} >= {1, *range(2, min(experts, 8)), experts}
+    assert "top_k:k=%d" % experts not in routes  # that is the full ensemble by another name
+    assert plan.ks[0] == 1
+    assert plan.ks[-1] == experts
+    # Every cell of the map has its route, on every ring.
+    for error in plan.errors:
+        there = {(e.temperature, e.k) for e in plan.entries if (e.error or 0.0) == error}
+        wanted = {(t, k) for t in plan.temperatures for k in plan.ks if k > 1}
+        assert wanted <= there, error
+
+
+def test_a_small_budget_takes_fewer_samples_and_says_so() -> None:
+    system = load_system("digits")
+    small = make_plan(Request(system="digits", budget=5), system)
+    large = make_plan(Request(system="digits", budget=36_000), system)
+    assert small.num == FEWEST
+    assert large.num == MOST
+    assert large.given_up == ()
+    assert any("samples per route instead of" in one for one in small.given_up)
+    assert any("take longer than the 5 s" in one for one in small.given_up)
+    assert len(small.entries) < len(large.entries)
+
+
+def test_one_expert_leaves_nothing_to_choose() -> None:
+    with pytest.raises(RequestError, match="one expert"):
+        make_plan(Request(system="ring:experts=1"), load_system("ring:experts=1"))
+
+
+def test_the_command_asks_for_the_same() -> None:
+    request = Request(system="my folder/x", budget=90, num=64, seed=3, data="/somewhere")
+    assert request.command == "ddm audit 'my folder/x' --budget 90s --num 64 --seed 3"
+    assert Request(system="ring").command == "ddm audit ring"
+
+
+def test_equal_requests_share_a_digest_and_others_do_not() -> None:
+    system = load_system("ring")
+    one = Request(system="ring", num=64)
+    assert one.digest(system) == Request(system="ring", num=64, device="cpu").digest(system)
+    assert one.digest(system) != Request(system="ring", num=65).digest(system)
+    assert one.digest(system) != one.digest(load_system("ring:error=0.5"))
+
+
+def check(value: float, *, supports: int = 1, p: float = 1e-6, decides: bool = True) -> Check:
+    estimate = Estimate(value, value - 0.1, value + 0.1, 100, "made up")
+    return Check(f"check {value}", "definition", estimate, supports, None, p, decides)
+
+
+def claim(*checks: Check, number: int = 1) -> Claim:
+    return Claim(number, "title", "statement", "effect", "", checks, "nothing was run")
+
+
+@pytest.mark.parametrize(
+    ("checks", "verdict"),
+    [
+        ((check(1), check(-1, supports=-1)), "supported"),
+        ((check(-1), check(-1, supports=-1)), "contradicted"),  # what the claim is about
+        ((check(1), check(1, supports=-1)), "contradicted"),  # all that it rests on
+        ((check(1), check(1, supports=-1), check(1)), "undecided"),  # one for, one against
+        ((check(1), check(0.05)), "undecided"),  # the interval holds 0
+        ((check(1), check(1, p=0.2)), "undecided"),  # p says no
+        ((check(1), check(-1, decides=False)), "supported"),  # shown, not weighed
+        ((), "undecided"),
+    ],
+)
+def test_a_verdict_needs_every_deciding_test(checks: tuple[Check, ...], verdict: str) -> None:
+    (found,) = decide([claim(*checks)])
+    assert found["verdict"] == verdict
+    assert verdict in found["sentence"].lower()
+
+
+def test_correction_is_over_the_whole_report() -> None:
+    """A p of 0.03 stands alone, and falls among ten others."""
+    (alone,) = decide([claim(check(1, p=0.03))])
+    assert alone["verdict"] == "supported"
+    others = claim(*(check(0.0, p=0.9) for _ in range(10)), number=2)
+    together, _ = decide([claim(check(1, p=0.03)), others])
+    assert together["verdict"] == "undecided"
+    assert together["tests"][0]["p_holm"] == pytest.approx(0.33)
+
+
+def test_a_claim_without_tests_says_why() -> None:
+    (found,) = decide([claim()])
+    assert found["verdict"] == "undecided"
+    assert "nothing was run" in found["sentence"]
+    assert (found["effect"], found["n"]) == (None, 0)
