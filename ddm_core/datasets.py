@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -50,15 +51,18 @@ def load_dataset(
     folder: Path | None = None,
     size: int | None = None,
     grey: bool | None = None,
+    download: bool = True,
 ) -> ImageSet:
     """The images of a dataset, always in the same order.
 
     Arguments:
         name: "digits", "mnist", or the path of a folder or .zip of images.
         split: "train" or "test". Digits are split 80/20 and folders 90/10 by a fixed seed.
-        folder: where mnist's IDX files are, directly or in MNIST/raw; default `data`.
+        folder: where mnist's IDX files are, directly or in MNIST/raw; default $DDM_DATA, else
+            `data`.
         size: side in pixels of a folder's images after the square centre crop; default 32.
         grey: whether a folder's images become grey; default: they do where all are.
+        download: whether mnist's files are fetched where they are missing.
 
     Raises:
         RequestError: an unknown name or split, missing or damaged files, no image at all.
@@ -68,7 +72,7 @@ def load_dataset(
     if name == "digits":
         return _digits(split)
     if name == "mnist":
-        return _mnist(split, folder)
+        return _mnist(split, folder or Path(os.environ.get("DDM_DATA") or "data"), download)
     path = Path(name)
     if not path.exists():
         raise RequestError(
@@ -94,13 +98,12 @@ def _split(n: int, split: str, test_share: float) -> Tensor:
     return (order[:held_out] if split == "test" else order[held_out:]).sort().values
 
 
-def _mnist(split: str, folder: Path | None) -> ImageSet:
-    folder = folder or Path("data")
+def _mnist(split: str, folder: Path, download: bool) -> ImageSet:
     stem = "train" if split == "train" else "t10k"
     files = [f"{stem}-images-idx3-ubyte", f"{stem}-labels-idx1-ubyte"]
     places = [folder, folder / "raw", folder / "MNIST" / "raw"]
     found = _mnist_files(files, places)
-    if found is None:
+    if found is None and download:
         # Imported here: torchvision takes a second, and only this line needs it.
         from torchvision.datasets import MNIST
 
@@ -113,7 +116,8 @@ def _mnist(split: str, folder: Path | None) -> ImageSet:
             ) from None
         found = _mnist_files(files, places)
     if found is None:
-        raise RequestError(f"no MNIST files {files[0]}[.gz] in {folder}")
+        looked = ", ".join(map(str, places))
+        raise RequestError(f"no MNIST files {files[0]}[.gz] in {looked}")
     images = _read_idx(found[0])
     labels = _read_idx(found[1]).to(torch.int64)
     if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):

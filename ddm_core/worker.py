@@ -193,7 +193,8 @@ def _audit(task: Task) -> None:
     try:
         request = Request.model_validate(fields)
     except ValidationError as error:
-        raise RequestError(f"no such audit: {error.errors()[0]['msg']}") from None
+        first = error.errors()[0]
+        raise RequestError(f"no such audit: {first['loc'][0]}: {first['msg']}") from None
     _, found = audit(request, task.store, on_state=tell, should_stop=task.stopping)
     task.runs.extend(route["run"] for route in found["routes"] if route["run"])
 

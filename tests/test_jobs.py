@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -22,6 +23,7 @@ from ddm_core.errors import RequestError, WorkError
 from ddm_core.jobs import Job, Jobs
 from ddm_core.queue import Queue
 from ddm_core.store import Store
+from ddm_core.worker import AUDIT_UNITS
 
 PATIENCE = 240.0
 
@@ -153,6 +155,19 @@ def test_metrics_of_stored_runs_are_a_job(jobs: Jobs) -> None:
     job = wait(jobs, jobs.submit_metrics([run], ["energy_distance"], device="cpu"), ended)
     assert job.state == "done"
     assert Store(jobs.root).run(run).metrics["energy_distance"]["n"] == 32
+
+
+def test_an_audit_is_a_job(jobs: Jobs) -> None:
+    payload = {"system": "ring:experts=2", "num": 32, "steps": 4, "budget": 1.0, "map": False}
+    id = jobs.enqueue("audit", payload, title="audit of ring", total=AUDIT_UNITS)
+    job = wait(jobs, id, ended)
+    assert job.state == "done", job.message
+    assert job.done <= job.total == AUDIT_UNITS
+    (document,) = (jobs.root / "audits").glob("*/audit.json")
+    assert len(json.loads(document.read_text())["claims"]) == 4
+    assert {Store(jobs.root).run(run).tags[0] for run in job.runs} == {"audit"}
+    wrong = jobs.enqueue("audit", {"system": "ring", "num": 1}, title="too few")
+    assert "num" in wait(jobs, wrong, ended).message
 
 
 def test_an_unknown_kind_fails_and_the_worker_lives(jobs: Jobs) -> None:

@@ -16,9 +16,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from ddm_core.analysis.audit import audit
+from ddm_core.analysis.plan import Request
 from ddm_core.datasets import load_dataset
 from ddm_core.errors import RequestError, WorkError
 from ddm_core.metrics.extractors.weights import load_own
+from ddm_core.store import Store
 from ddm_core.systems.checkpoint import load_checkpoint
 from ddm_core.systems.manifest import read_manifest
 from ddm_core.training import TrainConfig, TrainProgress, train_system
@@ -336,3 +339,23 @@ def test_folders_without_images_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"no zip")
     with pytest.raises(RequestError, match=r"neither a folder nor a \.zip"):
         load_dataset(tmp_path / "a.zip")
+
+
+def test_a_system_that_nobody_tuned_is_audited(
+    trained: tuple[Path, list[TrainProgress]], pictures: Path, tmp_path: Path
+) -> None:
+    """Trained a moment ago on a folder: every claim has its verdict, its interval and its n."""
+    request = Request(
+        system=str(trained[0]), num=32, steps=4, budget=1, map=False, data=str(pictures)
+    )
+    _, found = audit(
+        request, Store(tmp_path), on_state=lambda state: None, should_stop=lambda: False
+    )
+    assert [claim["claim"] for claim in found["claims"]] == [1, 2, 3, 4]
+    for claim in found["claims"]:
+        assert claim["low"] <= claim["effect"] <= claim["high"]
+        assert claim["n"] > 1
+    assert all(route["failed"] is None for route in found["routes"])
+    assert found["plan"]["truth_source"]
+    assert found["disagreement"]["pixels"] is not None
+    assert any("training images" in one for one in found["health"])  # clusters of a handful

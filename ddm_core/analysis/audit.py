@@ -216,8 +216,9 @@ class _Meter:
         self.text = ""
         self.phases: list[float] = []
         self.phase = 0
-        self.last = -1
+        self.last = -1.0
         self.cost = 0.0
+        self.inside = 0.0  # of the route that is measured now
 
     def begin(self, entry: Entry) -> None:
         """The next route."""
@@ -227,14 +228,14 @@ class _Meter:
         base = steps * few * entry.calls
         curves = [base * SENSITIVITY_CALLS, base * 0.5, base, base * 2]
         self.phases = [max(0.0, self.cost - sum(curves)), *curves]
-        self.phase, self.last = 0, -1
+        self.phase, self.last = 0, -1.0
         self.text = entry.router + (f" on {entry.system}" if entry.system else "")
 
     def sampling(self, progress: Progress) -> None:
-        """A run of the route has come further; a new run begins where the count falls."""
-        if progress.done < self.last and self.phase < len(self.phases) - 1:
+        """A run of the route has come further; a new run begins where its clock does."""
+        if progress.seconds < self.last and self.phase < len(self.phases) - 1:
             self.phase += 1
-        self.last = progress.done
+        self.last = progress.seconds
         share = progress.done / max(1, progress.total)
         inside = sum(self.phases[: self.phase]) + share * self.phases[self.phase]
         what = ("sampling", "sensitivity", *("convergence",) * 3)[self.phase]
@@ -250,7 +251,7 @@ class _Meter:
         self.before += cost
         if self.cost:
             self.fresh += cost
-        self.cost = 0.0
+        self.cost = self.inside = 0.0
 
     def tell(self, text: str) -> None:
         """Something that has no count."""
@@ -263,6 +264,8 @@ class _Meter:
 
     def _say(self, inside: float, text: str, sampling: Progress | None) -> None:
         self.check()
+        # Runs so short that nobody saw them begin must not turn the clock back.
+        inside = self.inside = max(inside, self.inside)
         made = self.fresh + inside
         spent = time.monotonic() - self.begun
         left = self.total - self.before - inside

@@ -66,6 +66,7 @@ def _row(m: Measurements, name: str, routes: list[str], values: list[Array]) -> 
     draws = draws[np.isfinite(draws)]
     low, high = np.quantile(draws, (0.025, 0.975)).tolist() if len(draws) else (None, None)
     left = [_rho(np.delete(means, i), np.delete(quality, i)) for i in range(len(routes))]
+    known = [one for one in left if np.isfinite(one)]
     about = DEFINITIONS[name]
     method = (
         f"Spearman over {len(routes)} routes; 95% percentile bootstrap over seeds, "
@@ -77,7 +78,7 @@ def _row(m: Measurements, name: str, routes: list[str], values: list[Array]) -> 
         "title": about.title,
         "definition": about.definition,
         "spearman": estimate.to_json(),
-        "leave_one_out": [_plain(np.nanmin(left)), _plain(np.nanmax(left))],
+        "leave_one_out": [min(known), max(known)] if known else [None, None],
         "routes": len(routes),
     }
 
@@ -97,10 +98,6 @@ def _rho(x: Array, y: Array) -> float:
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
     return float(np.corrcoef(a, b)[0, 1])
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _sentence(m: Measurements, rows: list[dict[str, Any]]) -> str:

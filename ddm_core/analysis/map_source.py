@@ -7,6 +7,7 @@ again by the system itself, and fitted together with the data.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,7 @@ from torch import Tensor
 from ddm_core.analysis.data_map import SHARES, About, DataMap, Space, plain_map
 from ddm_core.analysis.embedding import fit_umap, left_out, trustworthiness
 from ddm_core.analysis.map_file import MAP, save_map
-from ddm_core.datasets import load_dataset
+from ddm_core.datasets import ImageSet, load_dataset
 from ddm_core.devices import pick_device
 from ddm_core.errors import RequestError
 from ddm_core.noise import Noise
@@ -74,7 +75,8 @@ def stages(
     Arguments:
         real: how many real images; fewer where there are fewer.
         device: for the predictions: auto, cpu, cuda or cuda:N.
-        data: where the dataset is, if `load_dataset` does not find it by its name.
+        data: folder of MNIST's files, or the folder or .zip of images that was trained on;
+            default: what lies in $DDM_DATA, else in `data`.
 
     Raises:
         RequestError: the system's images are not what its experts work on.
@@ -159,19 +161,42 @@ def _predictions(
 
 def _real_images(system: System, count: int, data: Path | None) -> _Real:
     """Training images; those that the checkpoint itself keeps where the dataset is not found."""
-    dataset = str(system.info.get("training", {}).get("dataset", system.name))
     try:
-        whole = load_dataset(dataset, folder=data, size=system.shape[1], grey=system.shape[0] == 1)
-        if tuple(whole.images.shape[1:]) != system.shape:
-            raise RequestError(f"the images of {dataset} are not {list(system.shape)}")
+        whole = _training_images(system, data)
     except RequestError as error:
         return _examples(system, str(error))
-    order = np.random.default_rng(_SEED).permutation(len(whole.images))[:count]
-    rows = torch.from_numpy(order)
+    rows = np.random.default_rng(_SEED).permutation(len(whole.images))[:count]
     labels = None if whole.labels is None else whole.labels[rows].numpy()
     n = f"{len(rows):,} of {len(whole.images):,}" if len(rows) < len(whole.images) else "all"
     source = f"{n} training images of {whole.name}"
     return _of(system, whole.images[rows], labels, whole.label_names, source)
+
+
+def _training_images(system: System, data: Path | None) -> ImageSet:
+    """The dataset that system.toml names: built in, given, or by its name in $DDM_DATA or `data`.
+
+    Nothing is fetched from anywhere: a picture is not worth a download that nobody asked for.
+    """
+    dataset = str(system.info.get("training", {}).get("dataset", ""))
+    home = Path(os.environ.get("DDM_DATA") or "data")
+    beside = (home / dataset, home / f"{dataset}.zip") if dataset else ()
+    place = data or next((path for path in beside if path.exists()), None)
+    built_in = dataset in ("digits", "mnist")
+    if place is None and not built_in:
+        raise RequestError(f"the images of '{dataset}' are missing: name their folder in DDM_DATA")
+    whole = load_dataset(
+        dataset if built_in else str(place),
+        folder=data,
+        size=system.shape[1],
+        grey=system.shape[0] == 1,
+        download=False,
+    )
+    if tuple(whole.images.shape[1:]) != system.shape:
+        raise RequestError(
+            f"the images of '{dataset}' are {list(whole.images.shape[1:])}, those of the system "
+            f"{list(system.shape)}"
+        )
+    return whole
 
 
 def _examples(system: System, reason: str) -> _Real:

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from ddm_core.config import make_config
-from ddm_core.errors import RequestError
+from ddm_core.errors import RequestError, WorkError
 from ddm_core.run import execute
 from ddm_core.systems.analytic import GaussianPosterior
 from ddm_core.systems.base import System
@@ -33,6 +33,7 @@ FEWEST, MOST = 128, 2000
 PLANNED = 0.7
 #: How long the pace of this machine is measured at least.
 PACE_SECONDS = 0.4
+PACE_STEPS = 4
 
 
 class Request(BaseModel):
@@ -44,6 +45,8 @@ class Request(BaseModel):
         steps: intervals of the time grid.
         budget: seconds; None is two minutes for points, ten for images of up to 256 numbers,
             thirty otherwise.
+        map: whether routes are measured at other router temperatures too (and on rings of other
+            errors), for the paradox map.
         data: folder with the dataset's files, for what needs real data.
     """
 
@@ -55,6 +58,7 @@ class Request(BaseModel):
     sampler: str = "euler"
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
     budget: Annotated[float, Field(gt=0, le=30 * 86400)] | None = None
+    map: bool = True
     device: str = "auto"
     data: str | None = None
     plugins: tuple[str, ...] = ()
@@ -69,6 +73,8 @@ class Request(BaseModel):
             value = getattr(self, name)
             if name in ("num", "steps", "sampler", "seed") and value != field.default:
                 words += [f"--{name}", str(value)]
+        if not self.map:
+            words.append("--no-map")
         return shlex.join(words)
 
     def digest(self, system: System) -> str:
@@ -151,7 +157,7 @@ def make_plan(request: Request, system: System) -> Plan:
         )
     budget = request.budget or _usual_budget(system)
     calls = budget * PLANNED * _pace(request, system)
-    scopes = (TEMPERATURES, TEMPERATURES[1:], TEMPERATURES[1:3], ())
+    scopes = (TEMPERATURES, TEMPERATURES[1:], TEMPERATURES[1:3], ()) if request.map else ((),)
     stability = (24 if budget >= 60 else 16) if system.is_image else 256
     plan = None
     for temperatures in scopes:
@@ -164,7 +170,7 @@ def make_plan(request: Request, system: System) -> Plan:
             request=request,
             num=num,
             stability_samples=min(stability, num),
-            truth_images=int(max(256, min(2000, calls * 0.05 / (10 * (experts + 1))))),
+            truth_images=int(max(256, min(num, calls * 0.05 / (10 * (experts + 1))))),
             times=tuple((i + 0.5) / 10 for i in range(10)),
             budget=budget,
             entries=tuple(entries),
@@ -187,16 +193,25 @@ def _usual_budget(system: System) -> float:
 
 
 def _pace(request: Request, system: System) -> float:
-    """Expert calls per second of this machine, now."""
+    """Expert calls per second of this machine, now: of the first expert that works."""
+    for k in range(len(system.experts) - 1):
+        try:
+            return _pace_of(request, system, f"fixed:expert={k}/full")
+        except WorkError:
+            continue  # gives what is no number; the audit will name it
+    return _pace_of(request, system, f"fixed:expert={len(system.experts) - 1}/full")
+
+
+def _pace_of(request: Request, system: System, route: str) -> float:
     num, seconds = 32, 0.0
     while seconds < PACE_SECONDS and num < MOST:
         num *= 2
         config = make_config(
             {
                 "system": request.system,
-                "router": "top_k:k=2",
+                "router": route,
                 "num": num,
-                "steps": 4,
+                "steps": PACE_STEPS,
                 "probes": ("none",),
                 "device": request.device,
                 "plugins": request.plugins,
@@ -205,7 +220,7 @@ def _pace(request: Request, system: System) -> float:
         begin = time.perf_counter()
         execute(config, system=system)
         seconds = time.perf_counter() - begin
-    return num * 4 * 2 / max(seconds, 1e-6)
+    return num * PACE_STEPS / max(seconds, 1e-6)
 
 
 def _cost(entry: Entry, experts: int, num: int, stability: int, steps: int) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ddm_core.analysis.simplex import best_convex
 from ddm_core.analysis.truth import Array, Truth
 from ddm_core.ensemble import Moment
 from ddm_core.errors import RequestError
@@ -103,47 +104,6 @@ def excess(truth: Truth, weights: Array, floors: Floors) -> Excess:
     """The loss of a route and its two excesses."""
     loss = routed_loss(truth, weights)
     return Excess(loss, loss - floors.oracle, loss - floors.best)
-
-
-def best_convex(gram: Array) -> Array:
-    """Weights on the simplex that minimise w^T G w, for every G of [..., expert, expert].
-
-    Accelerated projected gradients, started anew where they turn back, until the duality gap
-    w^T G w - min_k (G w)_k is below 1e-8 of the loss.
-    """
-    g = gram.astype(np.float64).reshape(-1, *gram.shape[-2:])
-    w = np.full(g.shape[:2], 1 / g.shape[-1])
-    open_ones = np.arange(len(g))
-    step = 1 / np.maximum(np.linalg.eigvalsh(g)[:, -1], 1e-300)[:, None]
-    ahead, momentum = w.copy(), np.ones((len(g), 1))
-    for turn in range(_ROUNDS):
-        slope = (g @ ahead[:, :, None])[:, :, 0]
-        fresh = _on_simplex(ahead - step * slope)
-        turned = ((ahead - fresh) * (fresh - w[open_ones])).sum(axis=1, keepdims=True) > 0
-        momentum = np.where(turned, 1.0, momentum)
-        larger = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        ahead = fresh + np.where(turned, 0.0, (momentum - 1) / larger) * (fresh - w[open_ones])
-        w[open_ones], momentum = fresh, larger
-        if turn % _LOOK == _LOOK - 1:
-            slope = (g @ fresh[:, :, None])[:, :, 0]
-            loss = (fresh * slope).sum(axis=1)
-            left = loss - slope.min(axis=1) > _CLOSE * loss
-            if not left.any():
-                break
-            # Most are done after a few rounds: only the others go on.
-            g, step, ahead = g[left], step[left], ahead[left]
-            momentum, open_ones = momentum[left], open_ones[left]
-    return w.reshape(gram.shape[:-1])
-
-
-def _on_simplex(y: Array) -> Array:
-    """The nearest point of the simplex to every row."""
-    ordered = -np.sort(-y, axis=1)
-    total = ordered.cumsum(axis=1) - 1
-    rank = np.arange(1, y.shape[1] + 1)
-    kept = (ordered - total / rank > 0).sum(axis=1)
-    shift = np.take_along_axis(total, kept[:, None] - 1, axis=1) / kept[:, None]
-    return np.maximum(y - shift, 0.0)
 
 
 def matrix(truth: Truth) -> tuple[Array, Array]:

@@ -42,6 +42,9 @@ def audit(
     steps: o.Steps = 25,
     sampler: o.Sampler = "euler",
     seed: o.Seed = 0,
+    map: Annotated[
+        bool, typer.Option("--map/--no-map", help="Measure other router temperatures too.")
+    ] = True,
     data: Annotated[
         Path | None, typer.Option("--data", metavar="DIR", help="Where the dataset's files are.")
     ] = None,
@@ -69,6 +72,7 @@ def audit(
             sampler=sampler,
             seed=seed,
             budget=seconds,
+            map=map,
             device=device,
             data=None if data is None else str(data.absolute()),
             plugins=tuple(str(file.absolute()) for file in plugin or []),

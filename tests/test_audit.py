@@ -1,0 +1,248 @@
+"""The audit as a whole: what it says, that it goes on where it stopped, that it names faults."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ddm_core import systems
+from ddm_core.analysis.audit import State, audit
+from ddm_core.analysis.plan import Request
+from ddm_core.denoise import Denoiser
+from ddm_core.run import Cancelled
+from ddm_core.store import Store
+from ddm_core.systems.base import System
+
+Document = dict[str, Any]
+
+
+def audited(
+    request: Request, store: Store, on_state: Callable[[State], None] = lambda state: None
+) -> Document:
+    return audit(request, store, on_state=on_state, should_stop=lambda: False)[1]
+
+
+def numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, dict):
+        for one in value.values():
+            yield from numbers(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from numbers(one)
+    elif isinstance(value, float):
+        yield value
+
+
+def estimates(value: Any) -> Iterator[Document]:
+    if isinstance(value, dict):
+        if {"value", "low", "high", "n", "method"} <= value.keys():
+            yield value
+        for one in value.values():
+            yield from estimates(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from estimates(one)
+
+
+@pytest.fixture(scope="module")
+def ring(tmp_path_factory: pytest.TempPathFactory) -> tuple[Document, Store]:
+    store = Store(tmp_path_factory.mktemp("audit"))
+    return audited(Request(system="ring", num=256, budget=60), store), store
+
+
+def test_the_document_is_json_and_finite(ring: tuple[Document, Store]) -> None:
+    document, _ = ring
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert all(math.isfinite(one) for one in numbers(document))
+    found = list(estimates(document))
+    assert len(found) > 500
+    for one in found:
+        assert one["method"]
+        if one["low"] is not None:
+            assert one["low"] <= one["value"] <= one["high"], one
+            assert one["n"] >= 2
+
+
+def test_four_claims_with_effect_interval_and_n(ring: tuple[Document, Store]) -> None:
+    claims = ring[0]["claims"]
+    assert [claim["claim"] for claim in claims] == [1, 2, 3, 4]
+    for claim in claims:
+        assert claim["verdict"] in {"supported", "contradicted", "undecided"}
+        assert claim["low"] <= claim["effect"] <= claim["high"]
+        assert claim["n"] > 0
+        assert claim["sentence"].endswith(".")
+
+
+def test_the_ring_is_as_the_theory_says(ring: tuple[Document, Store]) -> None:
+    """Exact experts and an exact router: the whole ensemble is the flow itself."""
+    document, _ = ring
+    routes = {route["router"]: route for route in document["routes"]}
+    same = ("energy_distance", "growth", "lipschitz", "delta_refine", "routed_loss")
+    for name in same:
+        full, monolith = (routes[r]["numbers"][name]["value"] for r in ("full", "monolith"))
+        assert full == pytest.approx(monolith, rel=1e-3), name
+    # Nobody can know the cluster better than the posterior does.
+    assert routes["full"]["numbers"]["excess_over_oracle"]["value"] == pytest.approx(0, abs=1e-6)
+    worse = {r: n["numbers"]["routed_loss"]["value"] for r, n in routes.items() if n["numbers"]}
+    assert min(worse, key=worse.__getitem__) in {"full", "monolith"}
+    assert document["router"]["temperature"]["low"] < 1 < document["router"]["temperature"]["high"]
+    assert document["claims"][1]["verdict"] == "supported"
+    assert document["claims"][2]["verdict"] == "supported"
+
+
+def test_a_router_too_soft_brings_the_paradox_and_the_exact_one_does_not(
+    ring: tuple[Document, Store],
+) -> None:
+    """The small exact experiment: with logits / 4 the whole ensemble is the stablest and worst."""
+    orders = {(o["error"], o["temperature"]): o for o in ring[0]["map"]["orders"]}
+    assert orders[0.0, 4.0]["paradox"]
+    assert orders[0.0, 4.0]["worst"] == 6
+    assert not orders[0.0, 1.0]["paradox"]
+    assert orders[0.0, 1.0]["best"] == 6
+
+
+def test_every_route_is_a_run_and_every_cell_of_the_map_is_there(
+    ring: tuple[Document, Store],
+) -> None:
+    document, store = ring
+    here = {run.id: run for run in store.runs()}
+    for route in document["routes"]:
+        assert here[route["run"]].router == route["router"]
+        assert "audit" in here[route["run"]].tags
+    found = {(c["error"], c["temperature"], c["k"]) for c in document["map"]["cells"]}
+    m = document["map"]
+    assert found == {(e, t, k) for e in m["errors"] for t in m["temperatures"] for k in m["ks"]}
+
+
+def test_again_is_the_same_without_sampling(ring: tuple[Document, Store]) -> None:
+    document, store = ring
+    before = {run.id for run in store.runs()}
+    seen: list[State] = []
+    again = audited(Request(system="ring", num=256, budget=60), store, seen.append)
+    assert stripped(again) == stripped(document)
+    assert {run.id for run in store.runs()} == before
+    assert all(state.sampling is None for state in seen)
+
+
+def stripped(document: Document) -> Document:
+    """Without what is of the clock."""
+    out = {k: v for k, v in document.items() if k not in {"created", "seconds"}}
+    routes = [
+        {k: v for k, v in route.items() if k not in {"run", "seconds"}} for route in out["routes"]
+    ]
+    return {**out, "routes": routes}
+
+
+def test_stopped_anywhere_it_goes_on_and_says_the_same(tmp_path: Path) -> None:
+    request = Request(system="ring:experts=3", num=64, budget=5, map=False)
+    straight = audited(request, Store(tmp_path / "straight"))
+    store = Store(tmp_path / "stopped")
+    for after in (1, 7, 30):
+        told = 0
+
+        def stop(after: int = after) -> bool:
+            nonlocal told
+            told += 1
+            return told > after
+
+        with pytest.raises(Cancelled):
+            audit(request, store, on_state=lambda state: None, should_stop=stop)
+    # The plan is kept: a machine that is faster now does not change what is measured.
+    assert stripped(audited(request, store)) == stripped(straight)
+    routes = [run.config.router for run in store.runs()]
+    assert len(routes) == len(set(routes))  # no run was made twice
+
+
+def test_progress_rises_to_the_end(tmp_path: Path) -> None:
+    seen: list[State] = []
+    audited(Request(system="ring:experts=2", num=64, budget=5, map=False), Store(tmp_path), seen.append)
+    done = [state.done for state in seen]
+    assert done == sorted(done)
+    assert done[-1] <= seen[-1].total
+    assert done[-1] > 0.95 * seen[-1].total
+    assert any(state.eta is not None for state in seen)
+
+
+class Broken(Denoiser):
+    def forward(self, x_t: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
+        return torch.full_like(x_t, torch.nan)
+
+
+class Always(nn.Module):
+    """A router that sees nothing."""
+
+    def __init__(self, k: int, count: int) -> None:
+        super().__init__()
+        self.register_buffer("answer", torch.full((count,), -20.0))
+        self.answer[k] = 20.0
+
+    answer: Tensor
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        return self.answer.to(x_t.dtype).expand(len(x_t), -1)
+
+
+def base() -> System:
+    return dataclasses.replace(systems.load_system("ring:experts=4"), name="faulty")
+
+
+def nan_expert() -> System:
+    ring = base()
+    experts = (*ring.experts[:3], Broken(ring.schedule))
+    return dataclasses.replace(ring, experts=experts, digest="nan")
+
+
+def one_answer() -> System:
+    return dataclasses.replace(base(), router=Always(2, 4), digest="always")
+
+
+def twins() -> System:
+    ring = base()
+    experts = (ring.experts[0], ring.experts[0], *ring.experts[2:])
+    return dataclasses.replace(ring, experts=experts, digest="twins")
+
+
+def tiny_cluster() -> System:
+    ring = base()
+    clusters = dataclasses.replace(ring.clusters, sizes=(500, 400, 300, 3))
+    return dataclasses.replace(ring, clusters=clusters, digest="tiny")
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (nan_expert, "expert 3"),
+        (one_answer, "the router picks expert 2 in 100.0% of all steps"),
+        (twins, "experts 0 and 1 are the same"),
+        (tiny_cluster, "cluster 3 holds 3 training images"),
+    ],
+)
+def test_a_bad_system_is_named_and_audited(
+    make: Callable[[], System], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systems, "_plugged", lambda: {"faulty": make})
+    document = audited(Request(system="faulty", num=64, budget=1, map=False), Store(tmp_path))
+    assert any(sentence in one for one in document["health"]), document["health"]
+    assert [claim["claim"] for claim in document["claims"]] == [1, 2, 3, 4]
+    json.dumps(document, allow_nan=False)
+
+
+def test_a_sound_system_has_no_faults(ring: tuple[Document, Store]) -> None:
+    assert ring[0]["health"] == []
+
+
+@pytest.mark.parametrize("experts", [2, 64])
+def test_few_and_many_experts(experts: int, tmp_path: Path) -> None:
+    request = Request(system=f"ring:experts={experts}", num=32, budget=1, steps=4, map=False)
+    document = audited(request, Store(tmp_path))
+    assert len(document["claims"]) == 4
+    assert np.shape(document["accuracy"]["matrix"]) == (10, experts, experts)
