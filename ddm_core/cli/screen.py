@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
@@ -96,7 +97,8 @@ def say_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
 
 
 def _numeric(cell: str) -> bool:
-    return not cell or cell[0].isdigit() or cell[0] == "-"
+    """Whether a cell is a number, with its interval, n or unit: not "8 experts on clusters"."""
+    return re.fullmatch(r"[-+\d.,e\[\]() %]*( ?m?s| ?Mi?B)?", cell) is not None
 
 
 def warn(sentence: str) -> None:

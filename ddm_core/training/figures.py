@@ -10,8 +10,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ddm_core.analysis.calibration import fit_temperature
 from ddm_core.nets import build
+from ddm_core.routers.nearest import nearness
 from ddm_core.schedules import Linear
+from ddm_core.systems.base import Clusters, Features
 from ddm_core.training.clusters import as_float
 from ddm_core.training.loop import generator
 from ddm_core.training.parts import part_path, uniform_times
@@ -32,7 +35,9 @@ def measure(plan: Plan, folder: Path) -> dict[str, Any]:
         images: how many; images_by_cluster [expert].
         expert_loss [expert][cluster]: mean squared error of v per dimension, without label.
         monolith_loss [cluster]; monolith_mean and own_expert_mean over all images.
-        router_accuracy, router_accuracy_by_t (ten equal bins of t, from 0 to 1).
+        router_accuracy, router_accuracy_by_t (ten equal bins of t, from 0 to 1);
+        router_temperature, nearest_temperature: of the largest likelihood of the clusters, which
+        the setting temperature=fitted stands for.
         classifier_accuracy.
     """
     data = load_file(folder / "data.safetensors")
@@ -50,28 +55,53 @@ def measure(plan: Plan, folder: Path) -> dict[str, Any]:
         sums = torch.zeros(plan.experts).index_add_(0, clusters, values)
         return sums / counts  # nan where a cluster has no held-out image
 
-    def error_of(part: str) -> Tensor:
-        net = _load(plan, folder, part)
-        return (_batched(net, x_t, t) - v).square().flatten(1).mean(dim=1)
+    def said_by(part: str) -> Tensor:
+        return _batched(_load(plan, folder, part), x_t, t)
 
-    errors = torch.stack([error_of(f"expert:{k}") for k in range(plan.experts)])
+    def error_of(velocity: Tensor) -> Tensor:
+        return (velocity - v).square().flatten(1).mean(dim=1)
+
+    rows: list[Tensor] = []
+    mean = torch.zeros_like(v)
+    for k in range(plan.experts):
+        velocity = said_by(f"expert:{k}")
+        rows.append(error_of(velocity))
+        mean += velocity / plan.experts
+    errors = torch.stack(rows)
     found["expert_loss"] = _rounded(torch.stack([by_cluster(row) for row in errors]))
     own = errors.gather(0, clusters[None])[0]
     found["own_expert_mean"] = _rounded(own.mean())
     if "monolith" in plan.parts:
-        error = error_of("monolith")
+        error = error_of(said_by("monolith"))
         found["monolith_loss"] = _rounded(by_cluster(error))
         found["monolith_mean"] = _rounded(error.mean())
-    right = (_batched(_load(plan, folder, "router"), x_t, t).argmax(dim=1) == clusters).float()
+    logits = said_by("router")
+    right = (logits.argmax(dim=1) == clusters).float()
     bins = (t * _BINS).long().clamp(max=_BINS - 1)
     found["router_accuracy"] = _rounded(right.mean())
     found["router_accuracy_by_t"] = [_rounded(right[bins == b].mean()) for b in range(_BINS)]
+    nearest = nearness(path.x_0(x_t, mean, t), _clusters(folder))
+    for name, said in (("router", logits), ("nearest", nearest)):
+        fitted = fit_temperature(said.numpy(), clusters.numpy())
+        found[f"{name}_temperature"] = round(fitted, 5)
     if "features" in plan.parts:
         net = _load(plan, folder, "features")
         images = as_float(data["test_images"])
         guesses = torch.cat([net(part).argmax(dim=1) for part in images.split(_BATCH)])
         found["classifier_accuracy"] = _rounded((guesses == data["test_labels"]).float().mean())
     return found
+
+
+def _clusters(folder: Path) -> Clusters:
+    tensors = load_file(folder / "clusters.safetensors")
+    sizes = tensors["sizes"]
+    return Clusters(
+        centroids=tensors["centroids"],
+        proportions=sizes.float() / sizes.sum(),
+        spread=float(tensors["spread"]),
+        features=Features("pca", tensors["mean"], tensors["components"]),
+        feature_centroids=tensors["feature_centroids"],
+    )
 
 
 def _load(plan: Plan, folder: Path, part: str) -> nn.Module:
