@@ -7,6 +7,7 @@ as JSON; `Catalogue` is the same in this process. It is asked again when a check
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -51,6 +52,7 @@ class SystemCard(NamedTuple):
         label_counts: training images per expert and label, () where nobody counted.
         centres, spread: of the clusters, for points only.
         folder: of the checkpoint, or "".
+        digest: of what defines the system; see `System.digest`.
         error: why it cannot be used, or "".
     """
 
@@ -66,6 +68,7 @@ class SystemCard(NamedTuple):
     centres: tuple[tuple[float, float], ...] = ()
     spread: float = 0.0
     folder: str = ""
+    digest: str = ""
     quality: bool = False
     error: str = ""
 
@@ -89,6 +92,12 @@ class Catalogue(NamedTuple):
     probes: tuple[Component, ...]
     metrics: tuple[str, ...]
     checkpoints: str
+
+    @property
+    def usable(self) -> tuple[SystemCard, ...]:
+        """The systems that can be sampled: the largest images first, points last."""
+        cards = (card for card in self.systems if not card.error)
+        return tuple(sorted(cards, key=lambda card: (-math.prod(card.shape), card.name)))
 
     def system(self, name: str) -> SystemCard | None:
         """The system of this name; settings behind colons are not part of it."""
@@ -241,6 +250,7 @@ def _system(name: str) -> dict[str, Any]:
         "monolith": system.monolith is not None,
         "sizes": list(system.clusters.sizes),
         "folder": str(system.folder or ""),
+        "digest": system.digest,
         "quality": system.extractor is not None,
     }
     facts: Any = system.info.get("clusters", {})

@@ -129,16 +129,19 @@ class Builder:
             st.session_state[self.target] = [*there, route]
 
 
-def new_comparison(catalogue: Catalogue) -> None:
-    """The form of a new comparison: what is asked, how much, and one button."""
-    usable = [card for card in catalogue.systems if not card.error]
-    names = [card.name for card in usable]
+def new_comparison(catalogue: Catalogue, like: str = "") -> None:
+    """The form of a new comparison: what is asked, how much, and one button.
+
+    Arguments:
+        like: the system that it proposes first, where the view names none.
+    """
+    names = [card.name for card in catalogue.usable]
     left, right = st.columns([3, 2], gap="large")
     with left:
         system = st.selectbox(
             "System",
             names,
-            index=_place(names, state.view("system")),
+            index=_place(names, state.view("system") or like),
             key="new_system",
             accept_new_options=True,
             persist_state="session",

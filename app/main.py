@@ -13,50 +13,87 @@ import streamlit as st
 
 from app import parts
 from app.pictures import icon
-from app.views import ask, compare, library, start, trace
+from app.views import ask, audit, compare, library, paradox, stability, start, trace
+from app.views import map as data_map
 
 st.set_page_config(page_title="ddm", page_icon=icon(), layout="wide")
 
-PAGES = [
-    st.Page(
-        start.page,
-        title="Start",
-        icon=":material/home:",
-        url_path="start",
-        default=True,
-        help="What this is, the systems at hand, and a first comparison in one click.",
-    ),
-    st.Page(
-        compare.page,
-        title="Compare",
-        icon=":material/compare:",
-        url_path="compare",
-        help="Two to four routers on the same noise, side by side, with one time cursor.",
-    ),
-    st.Page(
-        trace.page,
-        title="Trace",
-        icon=":material/timeline:",
-        url_path="trace",
-        help="One run step by step: which expert was asked, and everything that was measured.",
-    ),
-    st.Page(
-        ask.page,
-        title="Ask an expert",
-        icon=":material/psychology_alt:",
-        url_path="ask",
-        help="What does an expert make of data that it never saw?",
-    ),
-    st.Page(
-        library.page,
-        title="Runs",
-        icon=":material/folder_open:",
-        url_path="runs",
-        help="The library: search, tag, compare settings, delete, re-run, import and export.",
-    ),
-]
+#: By the question that they help with; what has no heading stands in the bar itself.
+PAGES = {
+    "": [
+        st.Page(
+            start.page,
+            title="Start",
+            icon=":material/home:",
+            url_path="start",
+            default=True,
+            help="What this is, the systems at hand, and a first comparison in one click.",
+        ),
+        st.Page(
+            library.page,
+            title="Runs",
+            icon=":material/folder_open:",
+            url_path="runs",
+            help="The library: search, tag, compare settings, delete, re-run, import and export.",
+        ),
+    ],
+    "Look": [
+        st.Page(
+            compare.page,
+            title="Compare",
+            icon=":material/compare:",
+            url_path="compare",
+            help="Two to four routers on the same noise, side by side, with one time cursor.",
+        ),
+        st.Page(
+            trace.page,
+            title="Trace",
+            icon=":material/timeline:",
+            url_path="trace",
+            help="One run step by step: which expert was asked, and everything that was measured.",
+        ),
+        st.Page(
+            ask.page,
+            title="Ask an expert",
+            icon=":material/psychology_alt:",
+            url_path="ask",
+            help="What does an expert make of data that it never saw?",
+        ),
+        st.Page(
+            data_map.page,
+            title="Map of the data",
+            icon=":material/map:",
+            url_path="map",
+            help="Where in the data does a sample travel?",
+        ),
+    ],
+    "Audit": [
+        st.Page(
+            audit.page,
+            title="Verdicts",
+            icon=":material/fact_check:",
+            url_path="audit",
+            help="Do the paper's four claims hold for this system?",
+        ),
+        st.Page(
+            stability.page,
+            title="Stability and quality",
+            icon=":material/scatter_plot:",
+            url_path="stability",
+            help="Is the most stable route the best one?",
+        ),
+        st.Page(
+            paradox.page,
+            title="Paradox map",
+            icon=":material/grid_on:",
+            url_path="paradox",
+            help="Where does the paradox hold?",
+        ),
+    ],
+}
 
 here = st.navigation(PAGES, position="top")
-st.session_state["pages"] = {page.url_path or "start": page for page in PAGES}
+every = [page for pages in PAGES.values() for page in pages]
+st.session_state["pages"] = {page.url_path or "start": page for page in every}
 parts.progress_cards()
 here.run()

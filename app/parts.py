@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "awaited",
+    "capital",
     "choice",
+    "choices",
     "cluster_strip",
     "csv_button",
     "empty",
     "exhibit",
+    "explained",
     "literal",
     "pairs",
     "progress_cards",
@@ -40,6 +43,7 @@ __all__ = [
     "told",
 ]
 
+_NOTHING = "none"  # in the URL, where a choice of several was emptied
 _CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]}
 
 
@@ -54,6 +58,18 @@ def sentence(*words: str) -> str:
     return "; ".join(said) + "." if said else ""
 
 
+def explained(*words: str, definition: str = "") -> str:
+    """What one sees, as a sentence, then its formula in italics."""
+    formula = literal(" ".join(definition.split()))
+    said = (capital(sentence(*words)), formula and f"*{formula}*")
+    return " ".join(part for part in said if part)
+
+
+def capital(text: str) -> str:
+    """The text with a capital in front; `str.capitalize` would change the rest."""
+    return text[:1].upper() + text[1:]
+
+
 def seconds(value: float | None) -> str:
     """A duration in words: 0.8 s, 14 s, 3 min 20 s."""
     if value is None:
@@ -66,12 +82,18 @@ def seconds(value: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def empty(says: str, *, icon: str = ":material/science:") -> None:
-    """An empty state that says what to do."""
+def empty(says: str, *, icon: str = ":material/science:", page: str = "", label: str = "") -> None:
+    """An empty state that says what to do.
+
+    Arguments:
+        page, label: where to do it, and what the link there is called.
+    """
     with st.container(border=True, horizontal_alignment="center"):
         st.space("small")
         st.markdown(icon, text_alignment="center")
         st.markdown(says, text_alignment="center")
+        if page:
+            st.page_link(st.session_state["pages"][page], label=label, icon=":material/add:")
         st.space("small")
 
 
@@ -117,6 +139,7 @@ def choice(
     default: str | None = None,
     says: Callable[[str], str] = str,
     segmented: bool = False,
+    pills: bool = False,
     hide_label: bool = False,
     help: str | None = None,
 ) -> str:
@@ -125,7 +148,8 @@ def choice(
     Arguments:
         name: of the part of the view; see `state.VIEW`.
         default: taken where the view says nothing that there is.
-        segmented: buttons side by side instead of a list.
+        segmented: buttons side by side instead of a list; few and short ones.
+        pills: the same for many or long ones, in several lines where they need them.
     """
     first = default if default is not None else options[0]
     wanted = state.view(name, first)
@@ -136,8 +160,8 @@ def choice(
     def chosen() -> None:
         state.show(**{name: st.session_state[key] or first})
 
-    if segmented:
-        st.segmented_control(
+    if segmented or pills:
+        (st.pills if pills else st.segmented_control)(
             label,
             options,
             format_func=says,
@@ -157,6 +181,40 @@ def choice(
             help=help,
         )
     return st.session_state[key] or first
+
+
+def choices(
+    label: str,
+    name: str,
+    options: Sequence[str],
+    *,
+    default: Sequence[str],
+    says: Callable[[str], str] = str,
+) -> list[str]:
+    """Several of the options, in their order; part of the view as `choice` is.
+
+    Arguments:
+        default: taken where the view says nothing, and then not in the URL.
+    """
+    wanted = state.view(name).split(",") if state.view(name) else default
+    key = f"choices_{name}"
+    st.session_state[key] = [one for one in options if one in wanted]
+
+    def chosen() -> None:
+        picked = [one for one in options if one in st.session_state[key]]
+        text = ",".join(picked) or _NOTHING
+        state.show(**{name: None if picked == list(default) else text})
+
+    st.pills(
+        label,
+        options,
+        selection_mode="multi",
+        format_func=says,
+        key=key,
+        on_change=chosen,
+        label_visibility="collapsed",
+    )
+    return [one for one in options if one in st.session_state[key]]
 
 
 def pairs(count: int) -> Iterator[DeltaGenerator]:

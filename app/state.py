@@ -40,7 +40,10 @@ __all__ = [
 T = TypeVar("T")
 
 #: Parts of the view. All are in the URL while they have a value, on every page.
-VIEW = ("comparison", "runs", "run", "sample", "step", "axis", "job", "variable", "q", "system")
+VIEW = (
+    *("comparison", "runs", "run", "sample", "step", "axis", "job", "variable", "figures"),
+    *("q", "system", "embedding"),
+)
 
 
 @st.cache_resource
@@ -174,8 +177,9 @@ def age(created: str) -> str:
     if then.tzinfo is None:
         then = then.replace(tzinfo=UTC)
     seconds = (datetime.now(UTC) - then).total_seconds()
-    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "min")):
         if seconds >= size:
             count = int(seconds // size)
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+            plural = "s" if count > 1 and unit != "min" else ""
+            return f"{count} {unit}{plural} ago"
     return "just now"

@@ -58,6 +58,7 @@ class Setting(typing.NamedTuple):
     low: float | None
     high: float | None
     choices: tuple[str, ...]
+    words: tuple[str, ...] = ()  # that may stand in place of a number
 
 
 def setting(
@@ -67,13 +68,16 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    words: tuple[str, ...] = (),
     told: bool = False,
 ) -> T:
     """A dataclass field with a default, one sentence, and inclusive bounds or choices.
 
+    `words` may stand in place of a number, as in temperature=fitted; the hint is then float | str.
     `told` keeps it in the spec at its default too: a Top-2 is called top_k:k=2.
     """
     metadata = {"help": help, "low": low, "high": high, "choices": choices, "told": told}
+    metadata["words"] = words
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -90,6 +94,7 @@ def settings(component: Any) -> tuple[Setting, ...]:
             field.metadata.get("low"),
             field.metadata.get("high"),
             field.metadata.get("choices", ()),
+            field.metadata.get("words", ()),
         )
         for field in dataclasses.fields(cls)
     )
@@ -219,10 +224,15 @@ def load_plugin(path: str | Path) -> None:
 
 
 def _convert(one: Setting, text: str, whole: str) -> Any:
+    if text in one.words:
+        return text
     try:
         value: Any = _boolean(text) if one.kind is bool else one.kind(text)
     except ValueError:
-        raise RequestError(f"{one.name}={text} in '{whole}' is no {one.kind.__name__}") from None
+        nor = f", nor {' or '.join(one.words)}" if one.words else ""
+        raise RequestError(
+            f"{one.name}={text} in '{whole}' is no {one.kind.__name__}{nor}"
+        ) from None
     if one.choices and value not in one.choices:
         raise unknown(one.name, value, one.choices)
     if isinstance(value, float) and not math.isfinite(value):
@@ -243,7 +253,10 @@ def _boolean(text: str) -> bool:
 
 
 def _plain(hint: Any) -> type:
-    return hint if isinstance(hint, type) else str
+    """The type of a setting; of one that takes words too, that of its numbers."""
+    if isinstance(hint, type):
+        return hint
+    return next((kind for kind in typing.get_args(hint) if kind in (int, float)), str)
 
 
 def _plural(family: str) -> str:

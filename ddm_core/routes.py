@@ -99,7 +99,7 @@ def build_ensemble(
         strategy = route.strategy
         bound = Route(
             router.bind(system),
-            router.temperature,
+            router.temperature_on(system),
             strategy.decide,
             needs_x_0=router.needs_x_0,
             draws=strategy.draws,

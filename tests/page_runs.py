@@ -61,12 +61,13 @@ def known(**changes: Any) -> dict[str, Any]:
     }
 
 
-def image_run(store: Store, router: str, comparison: str | None = None) -> RunRecord:
+def image_run(
+    store: Store, router: str, comparison: str | None = None, **settings: Any
+) -> RunRecord:
     """A stored run of pictures, with every kind of variable."""
     trace = make_trace(route="full" if "full" in router else "top")
-    config = make_config(
-        {"system": "tiny", "router": router, "seed": 10, "num": SAMPLES, "steps": STEPS}
-    )
+    usual = {"system": "tiny", "router": router, "seed": 10, "num": SAMPLES, "steps": STEPS}
+    config = make_config(usual | settings)
     images = np.random.default_rng(0).integers(0, 256, (SAMPLES, 4, 6, 1), dtype=np.uint8)
     result = Result(
         config=config,

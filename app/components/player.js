@@ -158,7 +158,8 @@ function pictures(canvas, data, run, state) {
   const experts = run.experts
   const columns = data.columns
   const lines = Math.ceil(data.seeds.length / columns)
-  const bar = weights ? 5 : 0
+  // Room for the bar also where there are no experts, so that the rows of all runs are level.
+  const bar = data.runs.some(one => one.weights) ? 5 : 0
   const gap = 6
   const place = width => (width - gap * (columns - 1)) / columns
   const draw = (step, focus) => {

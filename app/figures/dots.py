@@ -63,9 +63,8 @@ def overlap(dots: Sequence[Dot]) -> bool:
 
 
 def figure(info: DotsInfo, look: Look) -> go.Figure:
-    """Dots with whiskers, a row per run, the number written beside."""
-    chart = base_figure(look, height=76 + 40 * len(info.dots))
-    letters = [run_style(dot.place, look).letter for dot in info.dots]
+    """Dots with whiskers, a row per run, the number written under its name."""
+    chart = base_figure(look, height=76 + 46 * len(info.dots))
     for row, dot in enumerate(info.dots):
         style = run_style(dot.place, look)
         bars = None
@@ -91,30 +90,21 @@ def figure(info: DotsInfo, look: Look) -> go.Figure:
             hovertemplate=f"{plain(dot.label)}: %{{x:.4~g}}<extra></extra>",
             showlegend=False,
         )
-        chart.add_annotation(
-            x=1,
-            xref="paper",
-            y=row,
-            xanchor="right",
-            text=_written(dot),
-            showarrow=False,
-            font={"size": 12, "color": look.ink},
-        )
     chart.update_layout(hovermode="closest", margin={"t": 8})
     reach = [v for dot in info.dots for v in (dot.value, dot.low, dot.high) if np.isfinite(v)]
     if reach:
         low, high = min(reach), max(reach)
-        # Numbers of one kind start at 0; the right third is left to what is written there.
+        # Numbers of one kind start at 0.
         low = min(0.0, low)
-        chart.update_xaxes(range=[low, high + (high - low or 1.0) * 0.55])
+        chart.update_xaxes(range=[low, high + (high - low or 1.0) * 0.08])
     chart.update_xaxes(title_text=plain(info.title, 80))
     chart.update_yaxes(
         range=[len(info.dots) - 0.5, -0.5],
         showgrid=False,
         tickvals=list(range(len(info.dots))),
         ticktext=[
-            f"{letter}  {plain(dot.label, 26)}"
-            for letter, dot in zip(letters, info.dots, strict=True)
+            f"{run_style(dot.place, look).letter}  {plain(dot.label, 26)}<br>{_written(dot)}"
+            for dot in info.dots
         ],
         tickfont={"size": 12, "color": look.ink},
     )
@@ -124,9 +114,9 @@ def figure(info: DotsInfo, look: Look) -> go.Figure:
 def _written(dot: Dot) -> str:
     if not np.isfinite(dot.value):
         return "–"
-    text = f"<b>{dot.value:.4g}</b>"
+    text = f"<b>{dot.value:.3g}</b>"
     if np.isfinite([dot.low, dot.high]).all():
-        text += f"  [{dot.low:.4g}, {dot.high:.4g}]"
+        text += f"  [{dot.low:.3g}, {dot.high:.3g}]"
     return text + (f"  n = {dot.n:,}" if dot.n else "")
 
 

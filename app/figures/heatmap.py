@@ -113,7 +113,7 @@ def figure(info: HeatmapInfo, look: Look, *, height: int | None = None) -> go.Fi
             y=info.chosen[led],
             mode="markers",
             marker={
-                "size": 7,
+                "size": 7 if led.sum() <= 30 else 5,
                 "color": [expert_colour(int(k)) for k in info.chosen[led]],
                 "line": {"color": look.paper, "width": 1.2},
             },

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.figures.look import Look, base_figure, plain, scale
+from app.figures.look import Look, base_figure, on_scale, plain, scale
 
 __all__ = ["LabelsInfo", "figure", "labels_info", "table"]
 
@@ -47,21 +47,33 @@ def figure(info: LabelsInfo, look: Look, *, label: int | None = None) -> go.Figu
     """Expert against label; the label asked for is framed."""
     experts, count = info.counts.shape
     chart = base_figure(look, height=96 + 30 * experts)
+    most = max(float(info.share.max()), 1e-9)
     chart.add_heatmap(
         z=info.share,
         x=list(range(count)),
         y=list(range(experts)),
         colorscale=scale(look),
         zmin=0,
-        zmax=max(float(info.share.max()), 1e-9),
+        zmax=most,
         xgap=2,
         ygap=2,
         showscale=False,
         customdata=info.counts,
         hovertemplate="expert %{y}, label %{x}: %{customdata:,} images, %{z:.1%}<extra></extra>",
-        text=[[f"{v:.0%}" if v >= 0.005 else "" for v in row] for row in info.share],
-        texttemplate="%{text}",
-        textfont={"size": 11},
+    )
+    written = np.argwhere(info.share >= 0.005)
+    # A heatmap writes in one colour, which cannot be read on its dark and on its light cells.
+    chart.add_scatter(
+        x=written[:, 1],
+        y=written[:, 0],
+        mode="text",
+        text=[f"{info.share[k, n]:.0%}" for k, n in written],
+        textfont={
+            "size": 11,
+            "color": [on_scale(float(info.share[k, n]) / most, look) for k, n in written],
+        },
+        hoverinfo="skip",
+        showlegend=False,
     )
     if label is not None:
         chart.add_shape(

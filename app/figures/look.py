@@ -23,6 +23,7 @@ __all__ = [
     "base_figure",
     "expert_colour",
     "expert_colours",
+    "on_scale",
     "plain",
     "run_style",
     "scale",
@@ -127,6 +128,35 @@ def scale(look: Look) -> list[tuple[float, str]]:
     return [(i / (len(stops) - 1), colour) for i, colour in enumerate(stops)]
 
 
+def on_scale(share: float, look: Look) -> str:
+    """The colour of text that can be read on this share of the colour scale."""
+    stops = scale(look)
+    place = min(max(share, 0.0), 1.0) * (len(stops) - 1)
+    first = min(int(place), len(stops) - 2)
+    low, high = (_channels(stops[i][1]) for i in (first, first + 1))
+    ground = [a + (b - a) * (place - first) for a, b in zip(low, high, strict=True)]
+    return max(("#FFFFFF", "#0F1318"), key=lambda ink: _contrast(_channels(ink), ground))
+
+
+def _channels(colour: str) -> list[float]:
+    return [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+
+
+def _contrast(one: list[float], other: list[float]) -> float:
+    """Contrast ratio of two colours, 1 to 21.
+
+    References:
+        Web Content Accessibility Guidelines 2.2 (W3C, 2023)
+    """
+    low, high = sorted(_luminance(colour) for colour in (one, other))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: list[float]) -> float:
+    parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
 def plain(text: object, most: int = 60) -> str:
     """Text for a figure: Plotly reads some HTML in labels, so that names are escaped, and cut."""
     whole = str(text)
@@ -142,6 +172,7 @@ def template(look: Look) -> go.layout.Template:
         "ticks": "",
         "title": {"font": {"size": 12, "color": look.muted}, "standoff": 8},
         "tickfont": {"size": 11, "color": look.muted},
+        "ticklabelstandoff": 4,
         "automargin": True,
     }
     return go.layout.Template(

@@ -75,13 +75,14 @@ def series_info(
     for index, subject in enumerate(subjects):
         if name in subject.trace:
             lines.append(_line(subject, index, name, focus))
-    sampled = "sample" in variable.dims
-    if not sampled:
+    counts = {line.n for line in lines}
+    many = f"{counts.pop():,} samples" if len(counts) == 1 else "samples"
+    if "sample" not in variable.dims:
         statistic = "one value per step"
     elif variable.dtype == np.bool_:
-        statistic = "share of samples, band: 95% interval (Wilson)"
+        statistic = f"share of {many}, band: 95% interval (Wilson)"
     else:
-        statistic = "median over samples, band: middle 80%"
+        statistic = f"median over {many}, band: middle 80%"
     values = np.concatenate([line.middle for line in lines])
     values = values[np.isfinite(values)]
     wide = bool(len(values) and values.min() > 0 and values.max() > 100 * values.min())

@@ -125,15 +125,15 @@ def figure(info: WeightsInfo, look: Look, *, height: int = 250) -> go.Figure:
     chart.update_yaxes(title_text="mean weight" if info.sample is None else "weight", col=1)
     chart.update_annotations(font={"size": 12, "color": look.ink})
     chart.update_layout(
-        margin={"t": 30, "b": 8},
+        margin={"t": 30 if count > 1 else 10, "b": 8},
         legend={"y": -0.32 / lines, "yanchor": "top", "traceorder": "normal"},
     )
     return chart
 
 
 def _title(panel: Panel, look: Look, count: int) -> str:
-    letter = f"{run_style(panel.place, look).letter}  " if count > 1 else ""
-    return f"{letter}{plain(panel.label, 32)}"
+    """Who it is; nothing where there is nobody to tell it from."""
+    return f"{run_style(panel.place, look).letter}  {plain(panel.label, 32)}" if count > 1 else ""
 
 
 def table(info: WeightsInfo) -> pd.DataFrame:

@@ -15,10 +15,10 @@ def page() -> None:
     """Draw the page."""
     st.title("What does an expert make of data it never saw?", anchor=False)
     st.markdown(
-        "Every expert knows its own cluster and no other. Ask for a label that its cluster hardly "
-        "holds, and it has to make something up: the cleanest misalignment there is."
+        "Every expert knows its own cluster of the data and no other. Ask it for a label that its "
+        "cluster hardly holds, and it has to make something up."
     )
-    cards = [card for card in state.catalogue().systems if card.labels and not card.error]
+    cards = [card for card in state.catalogue().usable if card.labels]
     if not cards:
         parts.empty(
             "No system at hand was trained with labels. Train one on labelled data "
@@ -70,6 +70,8 @@ def page() -> None:
                 lambda: labels.figure(info, look, label=label),
                 lambda: labels.table(info),
             )
+    if info is not None and parts.cluster_strip(card):
+        st.caption("Training images of each expert's cluster, from expert 0 on the left.")
     if st.session_state.pop("asked", False):
         st.switch_page(
             st.session_state["pages"]["compare"], query_params={"job": state.view("job")}
@@ -85,10 +87,11 @@ def _experts(card: SystemCard, info: labels.LabelsInfo | None, label: int) -> tu
         second = other.selectbox("and expert", numbers, index=len(numbers) - 1, key="ask_second")
         return first, second
     rich, poor = info.richest(label), info.poorest(label)
+    few = info.counts[poor, label]
+    seen = f"only {few:,} ({info.share[poor, label]:.1%})" if few else "none at all"
     st.markdown(
-        f"Expert **{rich}** holds most of it ({info.counts[rich, label]:,} images, "
-        f"{info.share[rich, label]:.1%} of its cluster); for expert **{poor}** it is rarest "
-        f"({info.counts[poor, label]:,} images, {info.share[poor, label]:.1%})."
+        f"Expert **{rich}** has seen most of it: {info.counts[rich, label]:,} images, "
+        f"{info.share[rich, label]:.0%} of its cluster. Expert **{poor}** has seen {seen}."
     )
     return rich, poor
 

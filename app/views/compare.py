@@ -32,7 +32,7 @@ def page() -> None:
         icon=":material/add:",
         expanded=bool(state.view("system")) or not (records or parts.awaited()),
     ):
-        forms.new_comparison(state.catalogue())
+        forms.new_comparison(state.catalogue(), records[0].system if records else "")
     if not records:
         if parts.awaited():
             st.caption("What is being sampled appears here as soon as it is done.")
@@ -88,9 +88,18 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
     focus = state.view_number("sample")
     _recipe(records)
     _player(records, subjects, focus)
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    left.subheader("In numbers", anchor=False)
-    with right:
+    st.subheader("In numbers", anchor=False)
+    rows = summary_rows(records, [s.label for s in subjects])
+    st.table(rows, border="horizontal", hide_index=True, alt="numbers of every run, 95% intervals")
+    st.caption(
+        "Small: 95% interval.  **chosen − chance**: distance to the data of the chosen experts "
+        "less that to all, negative is nearer.  **nearest asked**: share of steps at which the "
+        "nearest expert is among the chosen.  **disagreement**: mean angle between experts, in "
+        "radians.  **growth**: of a small push, median at the end.  **calls**: experts asked per "
+        "sample and step."
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.subheader("Over time", anchor=False, width="stretch")
         axis = parts.choice(
             "Time axis",
             "axis",
@@ -99,13 +108,6 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
             hide_label=True,
             says=lambda a: f"by {a}",
         )
-    rows = summary_rows(records, [s.label for s in subjects])
-    st.table(rows, border="horizontal", hide_index=True, alt="numbers of every run, 95% intervals")
-    st.caption(
-        "Small: 95% interval. chosen − chance: distance to the data of the chosen experts less "
-        "that to all, negative is nearer; disagreement in radians; growth: median at the end; "
-        "calls: experts asked per sample and step."
-    )
     if together(subjects, "weights"):
         info = state.kept(
             lambda: weights.weights_info(subjects, axis=axis), "weights_info", ids, axis
@@ -121,14 +123,14 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
             )
     _alignment(ids, subjects, axis)
     shown = [
-        ("disagreement", "Do experts disagree?", "Mean angle between experts' velocities."),
+        ("disagreement", "Do experts disagree?", "angle between their velocities"),
         (
             "perturbation_growth",
             "Does a small push grow?",
-            "Distance of a twin run.",
+            "distance to a twin that got a tiny push at the start, relative to the push",
         ),
-        ("entropy", "How sure is the router?", "Entropy of its probabilities."),
-        ("nearest_selected", "Is the nearest expert asked?", "Whether it is among the chosen."),
+        ("entropy", "How sure is the router?", "entropy of its probabilities, 0 is sure"),
+        ("nearest_selected", "Is the nearest expert asked?", "whether it is among the chosen"),
     ]
     there = [one for one in shown if together(subjects, one[0])]
     for place, (name, title, says) in zip(parts.pairs(len(there)), there, strict=True):
@@ -140,7 +142,7 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
             parts.exhibit(
                 name,
                 title,
-                " ".join((says, parts.sentence(lines.definition, lines.statistic))),
+                parts.explained(says, lines.statistic, definition=lines.definition),
                 lambda lines=lines: series.figure(lines, look),
                 lambda lines=lines: series.table(lines),
                 key=(ids, focus, axis),
@@ -153,7 +155,7 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
             parts.exhibit(
                 f"number_{found.name}",
                 found.title,
-                found.note,
+                parts.literal(parts.capital(found.note)),
                 lambda found=found: dots.figure(found, look),
                 lambda found=found: dots.table(found),
             )
@@ -257,7 +259,7 @@ def _note(record: RunRecord) -> str:
     calls = record.summary.get("expert_calls", {}).get("value")
     words = []
     if fid and fid.get("value") is not None:
-        words.append(f"FID {fid['value']:.4g}")
+        words.append(f"FID {fid['value']:.3g}")
     if calls is not None:
         words.append(f"{calls:.3g} expert{'s' * (calls != 1)} per step")
     words.append(parts.seconds(record.seconds))
@@ -272,14 +274,18 @@ def _alignment(ids: tuple[str, ...], subjects: list[Subject], axis: str) -> None
         )
     except KeyError:
         return
-    gains = "; ".join(
-        f"{parts.literal(panel.label)} {panel.gain[0]:+.0%}" for panel in info.panels
+    gains = ", ".join(
+        f"{panel.gain[0]:.0%} ({parts.literal(panel.label)})" for panel in info.panels
+    )
+    lines = parts.explained(
+        "lines: distance of the predicted clean image to them",
+        "median over samples, band: middle 80%",
+        definition=info.definition,
     )
     parts.exhibit(
         "alignment",
         "Are the chosen experts the near ones?",
-        f"Distance of the prediction to the data of chosen and other experts. "
-        f"{parts.sentence(info.definition)} Nearer than chance by: {gains}.",
+        f"Chosen experts' data are nearer than chance by {gains}. {lines}",
         lambda: alignment.figure(info, look),
         lambda: alignment.table(info),
         key=(ids, axis),

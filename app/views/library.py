@@ -10,20 +10,29 @@ import pandas as pd
 import streamlit as st
 
 from app import parts, state
-from app.views.tables import written
+from app.views.selected import one_run, several_runs
+from app.views.tables import number, written
 from ddm_core.config import RunConfig
 from ddm_core.records import RunRecord
 
-__all__ = ["differences", "matches", "page"]
+__all__ = ["matches", "page", "repeated"]
 
 
 def page() -> None:
     """Draw the page."""
     st.title("What is kept here?", anchor=False)
+    st.markdown(
+        "Every run with its settings and numbers. Select one to look at it, several to see in "
+        "what they differ."
+    )
     state.publish("q")
     records = state.store().runs()
     if not records:
-        parts.empty("The library is empty. Start with a comparison, or import runs below.")
+        parts.empty(
+            "The library is empty. Start with a comparison, or import runs below.",
+            page="compare",
+            label="New comparison",
+        )
         _import()
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -40,8 +49,11 @@ def page() -> None:
         wanted = st.multiselect("Tags", tags, key="tags") if tags else []
     found = [r for r in records if matches(r, text) and set(wanted) <= set(r.tags)]
     broken = len(state.store().unreadable)
-    said = f"{len(found)} of {len(records)} runs"
-    st.caption(said + (f"; {broken} folders cannot be read" if broken else ""))
+    said = f"{len(records)} run{'s' * (len(records) > 1)}"
+    if len(found) < len(records):
+        said = f"{len(found)} of {said}"
+    unread = f"; {broken} folder{'s' * (broken > 1)} cannot be read" if broken else ""
+    st.caption(said + unread)
     if not found:
         parts.empty(
             "Nothing matches. Take a word out of the search.", icon=":material/search_off:"
@@ -56,17 +68,18 @@ def page() -> None:
         height=min(38 + 35 * len(found), 430),
         placeholder="",
         alt="all runs that match the search",
-        column_config={"seconds": st.column_config.NumberColumn(format="%.1f")},
+        column_config={
+            "FID": st.column_config.NumberColumn(format="%.1f"),
+            "seconds": st.column_config.NumberColumn(format="%.1f"),
+        },
     )
     chosen = [found[row] for row in picked["selection"]["rows"] if row < len(found)]
     if chosen:
         _actions(chosen)
         if len(chosen) > 1:
-            _differences(chosen)
+            several_runs(chosen)
         else:
-            _words(chosen[0])
-    else:
-        st.caption("Select runs to open, compare, label, export or delete them.")
+            one_run(chosen[0])
     _import()
 
 
@@ -85,21 +98,17 @@ def matches(record: RunRecord, text: str) -> bool:
     return True
 
 
-def differences(configs: Sequence[RunConfig]) -> pd.DataFrame:
-    """Settings in which configs differ, a row each, a column per config."""
-    dumped = [config.model_dump(mode="json") for config in configs]
-    rows: list[list[str]] = []
-    for name in RunConfig.model_fields:
-        values = [_plain(one[name]) for one in dumped]
-        if len(set(values)) > 1:
-            rows.append([name, *values])
-    return pd.DataFrame(rows, columns=["setting", *(str(i) for i in range(len(configs)))])
+def repeated(records: Sequence[RunRecord]) -> list[list[RunConfig]]:
+    """What to submit so that runs are made as they were the first time, a list per job.
 
-
-def _plain(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "–"
-    return "–" if value is None else str(value)
+    Runs of one comparison are one job, in the order in which they were made, so that they are a
+    comparison again. Metrics are part of the settings; what was measured later is not repeated.
+    """
+    jobs: dict[tuple[str, str], list[RunConfig]] = {}
+    for record in sorted(records, key=lambda one: (one.created, one.id)):
+        place = (record.comparison or record.id, record.config.device)
+        jobs.setdefault(place, []).append(record.config)
+    return list(jobs.values())
 
 
 def _rows(records: Sequence[RunRecord]) -> pd.DataFrame:
@@ -111,7 +120,8 @@ def _rows(records: Sequence[RunRecord]) -> pd.DataFrame:
             "samples": [record.config.num for record in records],
             "steps": [record.config.steps for record in records],
             "label": [record.config.label for record in records],
-            "FID": [written(record.metrics.get("fid")) for record in records],
+            "FID": [number(record.metrics.get("fid"), "value") for record in records],
+            "FID 95%": [written(record.metrics.get("fid"), "{1} to {2}") for record in records],
             "seconds": [record.seconds for record in records],
             "status": [record.status for record in records],
             "tags": [", ".join(record.tags) for record in records],
@@ -121,7 +131,9 @@ def _rows(records: Sequence[RunRecord]) -> pd.DataFrame:
         }
     )
     optional = [
-        name for name in ("label", "FID", "tags", "note") if not _said(table[name].tolist())
+        name
+        for name in ("label", "FID", "FID 95%", "tags", "note")
+        if not _said(table[name].tolist())
     ]
     return table.drop(columns=optional)
 
@@ -158,9 +170,12 @@ def _actions(chosen: Sequence[RunRecord]) -> None:
 
 
 def _again(records: list[RunRecord]) -> None:
-    for record in records:
-        job = state.jobs().submit([record.config], metrics=tuple(record.metrics))
-        state.show(job=job)
+    for configs in repeated(records):
+        parts.told(lambda configs=configs: _submit(configs))
+
+
+def _submit(configs: list[RunConfig]) -> None:
+    state.show(job=state.jobs().submit(configs, comparison=len(configs) > 1))
 
 
 def _delete(ids: list[str]) -> None:
@@ -171,50 +186,6 @@ def _delete(ids: list[str]) -> None:
 def _archive(ids: list[str]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         return state.store().export_archive(ids, Path(folder) / "runs.zip").read_bytes()
-
-
-def _words(record: RunRecord) -> None:
-    """Tags and note of one run, and its recipe."""
-    left, right = st.columns([2, 3], gap="large")
-    with left:
-        st.multiselect(
-            "Tags",
-            sorted(set(record.tags)),
-            default=list(record.tags),
-            accept_new_options=True,
-            key=f"tags_{record.id}",
-            on_change=_label,
-            args=(record.id,),
-        )
-        st.text_area(
-            "Note",
-            record.note,
-            key=f"note_{record.id}",
-            on_change=_label,
-            args=(record.id,),
-            max_chars=10_000,
-        )
-        if record.error:
-            st.error(parts.literal(record.error), icon=":material/error:")
-    with right:
-        st.caption("Settings")
-        st.json(record.config.model_dump(mode="json"), expanded=True)
-
-
-def _label(id: str) -> None:
-    tags = st.session_state.get(f"tags_{id}")
-    note = st.session_state.get(f"note_{id}")
-    parts.told(lambda: state.store().label(id, tags=tags, note=note))
-
-
-def _differences(chosen: Sequence[RunRecord]) -> None:
-    st.markdown("**What differs**")
-    table = differences([record.config for record in chosen])
-    if table.empty:
-        st.caption("Nothing: these runs were asked for in exactly the same way.")
-        return
-    table.columns = ["setting", *(record.id for record in chosen)]
-    st.dataframe(table, hide_index=True, alt="settings in which the selected runs differ")
 
 
 def _import() -> None:

@@ -30,7 +30,7 @@ def page() -> None:
         return
     _warm()
     catalogue = state.catalogue()
-    usable = [card for card in catalogue.systems if not card.error]
+    usable = catalogue.usable
     first = next((c for name in ("mnist", "digits") for c in usable if c.name == name), None)
     first = first or next(iter(usable), None)
     if first is not None:
@@ -49,10 +49,8 @@ def page() -> None:
             st.session_state["pages"]["compare"], query_params={"job": state.view("job")}
         )
     st.subheader("Systems at hand", anchor=False)
-    order = sorted(
-        catalogue.systems, key=lambda card: (not card.is_image, card.name != "mnist", card.name)
-    )
-    for card in order:
+    st.caption("Training images of each expert, under the colour that it has on every page.")
+    for card in (*usable, *(card for card in catalogue.systems if card.error)):
         _system(card)
     _recent(catalogue)
 
@@ -84,7 +82,7 @@ def _begin(system: str) -> None:
 
 def _system(card: SystemCard) -> None:
     with st.container(border=True, key=f"system_{card.name}"):
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
             st.markdown(f"**{parts.literal(card.name)}**  ·  {_words(card)}", width="stretch")
             if not card.error:
                 st.button(

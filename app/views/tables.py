@@ -13,7 +13,7 @@ from app.figures.subjects import Subject
 from app.parts import literal
 from ddm_core.records import RunRecord
 
-__all__ = ["dots_of", "summary_rows", "written"]
+__all__ = ["dots_of", "number", "number_rows", "summary_rows", "written"]
 
 _TITLES = {
     "fid": "FID",
@@ -33,6 +33,14 @@ _COLUMNS = (
     ("expert_calls", "calls"),
     ("seconds", "seconds"),
 )
+#: Names that say more where a run stands alone.
+_OF_ONE = {
+    "selected_distance": "chosen distance",
+    "selected_minus_chance_noised": "chosen − chance, of the noisy state",
+    "nearest_selected_chance": "nearest asked, by chance",
+    "perturbation_growth": "growth, mean",
+    "perturbation_growth_median": "growth, median",
+}
 
 
 def number(one: dict[str, Any] | None, key: str) -> float:
@@ -46,14 +54,15 @@ def written(one: dict[str, Any] | None, pattern: str = "{} [{}, {}]") -> str:
     value, low, high = (number(one, key) for key in ("value", "low", "high"))
     if math.isnan(value):
         return ""
-    if math.isnan(low) or math.isnan(high):
+    if math.isnan(low) or math.isnan(high) or low == value == high:
         return _short(value)
     return pattern.format(*map(_short, (value, low, high)))
 
 
 def _short(value: float) -> str:
     # What is left of a zero after a million float32 additions is a zero.
-    return "0" if abs(value) < 5e-6 else f"{value:.3g}"
+    text = "0" if abs(value) < 5e-6 else f"{value:.3g}"
+    return f"−{text[1:]}" if text.startswith("-") else text
 
 
 def summary_rows(records: Sequence[RunRecord], labels: Sequence[str]) -> pd.DataFrame:
@@ -71,6 +80,26 @@ def summary_rows(records: Sequence[RunRecord], labels: Sequence[str]) -> pd.Data
         for name, title, part in columns:
             row[title] = written(getattr(record, part).get(name), "{} :gray[:small[{} to {}]]")
         rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def number_rows(record: RunRecord) -> pd.DataFrame:
+    """All numbers of one run, a row each, with how it was made; cells are Markdown."""
+    titles = _TITLES | dict(_COLUMNS) | _OF_ONE
+    rows: list[dict[str, str]] = []
+    for name, one in (record.metrics | record.summary).items():
+        said = written(one, "{} :gray[:small[{} to {}]]")
+        how = str(one.get("protocol") or one.get("method") or "")
+        if said:
+            count = number(one, "n")
+            rows.append(
+                {
+                    "number": literal(titles.get(name, name.replace("_", " "))),
+                    "value": said,
+                    "n": "" if math.isnan(count) else f"{int(count):,}",
+                    "how": f":gray[:small[{literal(how)}]]" if how else "",
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -97,11 +126,13 @@ def dots_of(
     )
     if not quality or len(dots) < 2:
         return info
-    words = f"{better} is better; "
+    words = f"{better.capitalize()} is better; "
     if info.ranked:
         words += "best to worst: " + ", ".join(info.ranked)
     elif len({dot.n for dot in dots}) > 1:
         words += "different n: not comparable"
+    elif any(math.isnan(dot.low) for dot in dots):
+        words += "not ranked, as intervals are missing"
     else:
-        words += "intervals overlap or are missing: not ranked"
+        words += "not ranked, as some intervals overlap"
     return info._replace(note=f"{words}. {note}")

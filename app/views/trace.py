@@ -16,23 +16,27 @@ from ddm_core.records import RunRecord
 __all__ = ["page"]
 
 _MEAN = "mean of all"
+#: Drawn unasked, in this order.
+_FIRST = ("selected_distance", "disagreement", "perturbation_growth", "entropy")
+_MOST_OWN = 2
 
 
 def page() -> None:
     """Draw the page."""
     st.title("What happens inside one run?", anchor=False)
-    state.publish("run", "sample", "axis", "variable")
+    state.publish("run", "sample", "axis", "variable", "figures")
     records = [record for record in state.store().runs() if record.status == "done"]
     if not records:
-        parts.empty("There is no run yet. Start a comparison; its runs can be opened here.")
-        st.page_link(
-            st.session_state["pages"]["compare"], label="New comparison", icon=":material/add:"
+        parts.empty(
+            "There is no run yet. Start a comparison; its runs can be opened here.",
+            page="compare",
+            label="New comparison",
         )
         return
     ids = {record.id: record for record in records}
     wanted = state.view("run")
     first = wanted if wanted in ids else _telling(records)
-    chosen, shown, by = st.columns([4, 2, 2], vertical_alignment="bottom")
+    chosen, shown, by = st.columns([5, 2, 2])
     with chosen:
         id = parts.choice("Run", "run", list(ids), default=first, says=lambda one: _says(ids[one]))
     if id != wanted:
@@ -110,18 +114,18 @@ def _pictures(record: RunRecord, subject: Subject, focus: int | None, axis: str)
         name = parts.choice(
             "Variable",
             "variable",
-            [str(one) for one in per_expert],
-            default="weights" if "weights" in per_expert else None,
-            says=lambda one: long_name(subject.trace[one]),
+            sorted(map(str, per_expert), key=lambda one: one != "weights"),
+            says=lambda one: _titled(subject.trace[one]),
+            pills=True,
             hide_label=True,
         )
         info = heatmap.heatmap_info(subject.trace, name, sample=focus, axis=axis)
         whose = "mean over samples" if focus is None else f"sample {focus}"
-        dotted = "; dots: the expert with the largest weight" if info.chosen is not None else ""
+        dotted = "dots: the expert with the largest weight" if info.chosen is not None else ""
         parts.exhibit(
             f"heatmap_{name}",
-            f"Expert by step: {parts.literal(info.title)}",
-            parts.sentence(info.definition, f"{whose}{dotted}"),
+            f"{parts.literal(parts.capital(info.title))}, expert by step",
+            parts.explained(whose, dotted, definition=info.definition),
             lambda: heatmap.figure(info, look),
             lambda: heatmap.table(info),
             key=(record.id, focus, axis),
@@ -162,8 +166,9 @@ def _film(run: str, trace: xr.Dataset, focus: int | None) -> None:
     filmstrip(data, key="film")
 
 
+@st.fragment
 def _others(run: str, subject: Subject, focus: int | None, axis: str) -> None:
-    """Everything else that was measured."""
+    """Everything else that was measured: a few figures at first, the others on request."""
     look = state.look()
     names = [
         name
@@ -172,8 +177,18 @@ def _others(run: str, subject: Subject, focus: int | None, axis: str) -> None:
     ]
     if not names:
         return
+    names.sort(key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
     st.subheader("Everything else that was measured", anchor=False)
-    for place, name in zip(parts.pairs(len(names)), names, strict=True):
+    shown = parts.choices(
+        "Figures",
+        "figures",
+        names,
+        default=_told_first(names),
+        says=lambda name: _titled(subject.trace[name]),
+    )
+    if not shown:
+        st.caption("No figure is chosen: pick some above.")
+    for place, name in zip(parts.pairs(len(shown)), shown, strict=True):
         variable = subject.trace[name]
         with place:
             drawn = state.kept(
@@ -183,8 +198,22 @@ def _others(run: str, subject: Subject, focus: int | None, axis: str) -> None:
             definition = str(variable.attrs.get("definition", ""))
             parts.exhibit(
                 f"variable_{name}",
-                parts.literal(long_name(variable)),
-                parts.sentence(definition, drawn.says),
+                _titled(variable),
+                parts.explained(drawn.says, definition=definition),
                 lambda drawn=drawn: drawn.figure,
                 lambda drawn=drawn: drawn.table,
             )
+
+
+def _titled(variable: xr.DataArray) -> str:
+    return parts.literal(parts.capital(long_name(variable)))
+
+
+def _told_first(names: list[str]) -> list[str]:
+    """What is drawn unasked: every figure costs a part of each click.
+
+    A variable of the reader's own probe is among them: nobody brings one to leave it unseen.
+    """
+    known = {probe.name for probe in state.catalogue().probes}
+    own = [name for name in names if name not in known and name not in _FIRST]
+    return [name for name in names if name in _FIRST] + own[:_MOST_OWN]

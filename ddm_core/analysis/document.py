@@ -102,7 +102,14 @@ def document(
         "router": router,
         "disagreement": disagreement(m, _images(own, m, store), claims[3]["tests"]),
         "league": league(m, losses),
-        "map": paradox_map(plan, mapped, float(system.info.get("error", 0.0)), metric, fitted),
+        "map": paradox_map(
+            plan,
+            mapped,
+            float(system.info.get("error", 0.0)),
+            metric,
+            fitted,
+            m.judged.get("monolith"),
+        ),
     }
 
 

@@ -118,10 +118,10 @@ def _place(dataset: str, data: Path | None, home: Path) -> str:
 
 def _require_same(real: ImageSet, training: dict[str, object], dataset: str) -> None:
     """Refuse a folder that grew or shrank: its split is another one, and shows trained images."""
-    trained = training.get("images")
-    total = len(real.images) + (trained if isinstance(trained, int) else 0)
-    if isinstance(trained, int) and abs(total - 10 * len(real.images)) > 10:
+    trained, left = training.get("images"), len(real.images)
+    # A tenth is held out, and at least one.
+    if isinstance(trained, int) and left != max(1, int((trained + left) * 0.1)):
         raise RequestError(
-            f"'{dataset}' holds other images than those that were trained on: {trained} then, "
-            f"{len(real.images)} held out now"
+            f"'{dataset}' holds other images than those that were trained on: {trained} were "
+            f"trained on, and {left} are held out now"
         )

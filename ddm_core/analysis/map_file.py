@@ -95,7 +95,7 @@ def load_map(path: Path) -> DataMap:
         raise RequestError(
             f"{path} is no map that this program understands: {said_wrong}"
         ) from None
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, TypeError, ValueError) as error:
         raise RequestError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
 
 
@@ -115,7 +115,7 @@ def _check(about: About, tensors: dict[str, np.ndarray]) -> None:
     if tensors["features"].ndim != 2:
         raise ValueError("the tensor 'features' has no rows")
     fitted, count = tensors["features"].shape
-    real, dimension = len(tensors["clusters"]), int(np.prod(about.shape))
+    real, dimension = tensors["clusters"].size, int(np.prod(about.shape))
     sizes: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
         "mean": ((dimension,), np.float32),
         "components": ((count, dimension), np.float32),

@@ -31,6 +31,7 @@ def paradox_map(
     own_error: float,
     metric: str,
     temperature: Estimate | None,
+    monolith: Judged | None,
 ) -> dict[str, Any]:
     """The map as audit.json has it.
 
@@ -39,6 +40,7 @@ def paradox_map(
         own_error: of the audited ring; 0 for systems whose error nobody set.
         metric: fid or energy_distance.
         temperature: fitted on held-out data: where the system's own router sits.
+        monolith: of the audited system, if it has one.
     """
     found: dict[Cell, tuple[Entry, Part, Judged]] = {}
     for entry, part, judged in parts:
@@ -58,7 +60,8 @@ def paradox_map(
                     column[k] = at
                     cells.append(_cell(k, temperature_, error, *at, metric))
             if len(column) > 1:
-                orders.append(_order(temperature_, error, column))
+                alone = monolith if error == own_error else None
+                orders.append(_order(temperature_, error, column, alone))
     return {
         "ks": list(plan.ks),
         "temperatures": list(plan.temperatures),
@@ -90,17 +93,20 @@ def _cell(
 
 
 def _order(
-    temperature: float, error: float, column: Mapping[int, tuple[Entry, Part, Judged]]
+    temperature: float,
+    error: float,
+    column: Mapping[int, tuple[Entry, Part, Judged]],
+    monolith: Judged | None,
 ) -> dict[str, Any]:
     quality = {k: judged.value for k, (_, _, judged) in column.items()}
     best, worst = min(quality, key=quality.__getitem__), max(quality, key=quality.__getitem__)
-    a, b = column[worst][2], column[best][2]
-    gap, p = statistics.difference_from_replicates(
-        a.value - b.value,
-        a.replicates - b.replicates,
-        len(column[best][1].features),
-        "worst - best",
-    )
+    n = len(column[best][1].features)
+    gap, p = _difference(column[worst][2], column[best][2], n, "worst - best")
+    full, sparse = column[max(column)][2], column[sorted(column)[1 if len(column) > 2 else 0]][2]
+    over_sparse, _ = _difference(full, sparse, n, "full - sparse")
+    over_monolith = None
+    if monolith is not None:
+        over_monolith = _difference(full, monolith, n, "full - monolith")[0].to_json()
     stable = {
         name: _lowest({k: per_sample(part).get(name) for k, (_, part, _) in column.items()})
         for name in ("delta_refine", "lipschitz")
@@ -119,7 +125,15 @@ def _order(
         "separated": separated,
         "paradox": bool(separated and agreed and most_stable == worst),
         "gap": gap.to_json(),
+        "full_minus_sparse": over_sparse.to_json(),
+        "full_minus_monolith": over_monolith,
     }
+
+
+def _difference(one: Judged, other: Judged, n: int, what: str) -> tuple[Estimate, float | None]:
+    return statistics.difference_from_replicates(
+        one.value - other.value, one.replicates - other.replicates, n, f"{what}, shared seeds"
+    )
 
 
 def _lowest(values: Mapping[int, np.ndarray | None]) -> int | None:
@@ -131,26 +145,42 @@ def _sentence(orders: Sequence[Mapping[str, Any]], own_error: float, metric: str
     title = DEFINITIONS[metric].title
     if not orders:
         return "There is no map: fewer than two routes of it were measured."
+    worse = [one for one in orders if _sign(one["full_minus_sparse"]) > 0]
+    better = [one for one in orders if _sign(one["full_minus_sparse"]) < 0]
+    said = [
+        f"the whole ensemble has a worse {title} than the sparse route {_where(worse, orders)}",
+        f"and a better one {_where(better, orders)}",
+    ]
     shown = [one for one in orders if one["paradox"]]
-    said = (
-        f"The most stable route is the one with the worst {title} in {len(shown)} of "
-        f"{len(orders)} columns"
-    )
-    if shown:
-        said += " (" + ", ".join(_at(one, orders) for one in shown) + ")"
+    said.append(f"it is the stablest and worst of all at once {_where(shown, orders)}")
     own = next(
-        (o for o in orders if o["temperature"] == 1.0 and o["error"] == own_error), orders[0]
+        (o for o in orders if (o["temperature"], o["error"]) == (1.0, own_error)), orders[0]
     )
-    said += (
-        f"; with the system's own router (temperature 1) the best mixes {own['best']} and the "
-        f"worst {own['worst']} experts"
-    )
-    return said + ("." if own["separated"] else ", which the intervals do not tell apart.")
+    against = own["full_minus_monolith"]
+    if against is not None and _sign(against):
+        word = "worse" if _sign(against) > 0 else "better"
+        said.append(f"with the system's own router it is {word} than the monolith")
+    return f"{'; '.join(said)[0].upper()}{'; '.join(said)[1:]}."
+
+
+def _sign(one: Mapping[str, Any]) -> int:
+    """Of a difference whose interval excludes 0; else 0."""
+    if one["low"] is None:
+        return 0
+    return 1 if one["low"] > 0 else -1 if one["high"] < 0 else 0
+
+
+def _where(some: Sequence[Mapping[str, Any]], orders: Sequence[Mapping[str, Any]]) -> str:
+    if not some:
+        return "nowhere on this map"
+    if len(some) == len(orders):
+        return "everywhere on this map"
+    return "at " + ", ".join(_at(one, orders) for one in some)
 
 
 def _at(one: Mapping[str, Any], orders: Sequence[Mapping[str, Any]]) -> str:
-    error = f", error {one['error']:g}" if len({o["error"] for o in orders}) > 1 else ""
-    return f"temperature {one['temperature']:g}{error}"
+    error = f" with error {one['error']:g}" if len({o["error"] for o in orders}) > 1 else ""
+    return f"T = {one['temperature']:g}{error}"
 
 
 def data_uri(png: bytes) -> str | None:

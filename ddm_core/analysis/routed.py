@@ -37,10 +37,6 @@ __all__ = [
     "routed_loss",
 ]
 
-_ROUNDS = 4000
-_LOOK = 20  # rounds between two looks at how far it is
-_CLOSE = 1e-8
-
 
 class Floors(NamedTuple):
     """Losses [time, sample] of the same experts under weights that no router can know."""
@@ -77,7 +73,7 @@ def route_weights(truth: Truth, route: str, system: System, *, seed: int = 0) ->
             f"what router '{spec(router)}' says was not recorded; there are: {there}"
         )
     logits = torch.from_numpy(truth.logits[router.name]).double()
-    p = torch.softmax(logits / router.temperature, dim=2)
+    p = torch.softmax(logits / router.temperature_on(system), dim=2)
     noise = Noise(tuple(range(seed, seed + p.shape[1])), system.shape, torch.float64)
     out = torch.empty_like(p)
     memory: Tensor | None = None
@@ -90,8 +86,11 @@ def route_weights(truth: Truth, route: str, system: System, *, seed: int = 0) ->
 
 
 def routed_loss(truth: Truth, weights: Array) -> Array:
-    """w^T G w [time, sample]."""
-    return np.einsum("tsk,tskj,tsj->ts", weights, truth.gram.astype(np.float64), weights)
+    """w^T G w [time, sample]; what an expert says that is not asked counts nowhere."""
+    asked = weights > 0
+    pairs = asked[..., :, None] & asked[..., None, :]
+    gram = np.where(pairs, truth.gram.astype(np.float64), 0.0)
+    return np.einsum("...k,...kj,...j->...", weights, gram, weights)
 
 
 def floors_of(truth: Truth) -> Floors:
@@ -126,7 +125,7 @@ def chosen_against_not(truth: Truth, weights: Array) -> tuple[Array, Array]:
     The others are nan where all are chosen.
     """
     own = np.einsum("tskk->tsk", truth.gram.astype(np.float64))
-    left = weights <= 0
+    asked = weights > 0
+    chosen = np.where(asked, weights * own, 0.0).sum(axis=2)
     with np.errstate(invalid="ignore", divide="ignore"):
-        others = (own * left).sum(axis=2) / left.sum(axis=2)
-    return (weights * own).sum(axis=2), others
+        return chosen, np.where(asked, 0.0, own).sum(axis=2) / (~asked).sum(axis=2)

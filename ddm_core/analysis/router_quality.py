@@ -9,139 +9,105 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 
 from ddm_core.analysis import statistics
+from ddm_core.analysis.calibration import (
+    Bin,
+    calibration_error,
+    fit_temperature,
+    likelihood,
+    reliability,
+    temperature_estimate,
+)
 from ddm_core.analysis.numbers import curve
 from ddm_core.analysis.truth import Array, Truth
+from ddm_core.errors import unknown
 from ddm_core.summary import Estimate
 
-__all__ = ["Bin", "calibration_error", "fit_temperature", "quality_document", "reliability"]
-
-BINS = 15
-REPLICATES = 200
-COLDEST, HOTTEST = 0.02, 50.0
+__all__ = ["RouterQuality", "fit_temperature", "quality_document", "router_quality"]
 
 
-class Bin(NamedTuple):
-    """Answers of one confidence.
+class RouterQuality(NamedTuple):
+    """A router against the true clusters, at temperature 1.
 
     Arguments:
-        low, high: of the largest probability.
-        confidence: mean of it.
-        accuracy: share of right answers.
-        n: number of answers.
+        name: of the router.
+        times: noise levels [time].
+        accuracy: share of items whose own cluster is the likeliest, by noise level.
+        ece: expected calibration error in 15 bins, by noise level.
+        entropy: mean, in nats, by noise level.
+        chance: accuracy of always naming the largest cluster.
+        reliability: of all answers, by confidence.
+        accuracy_all: mean over noise levels.
+        ece_all, nll: of all answers.
+        temperature: of the largest likelihood; ece_fitted, nll_fitted are those at it.
+        n: number of items.
     """
 
-    low: float
-    high: float
-    confidence: float
-    accuracy: float
+    name: str
+    times: Array
+    accuracy: tuple[Estimate, ...]
+    ece: tuple[float, ...]
+    entropy: tuple[Estimate, ...]
+    chance: float
+    reliability: tuple[Bin, ...]
+    accuracy_all: Estimate
+    ece_all: float
+    ece_fitted: float
+    nll: float
+    nll_fitted: float
+    temperature: Estimate
     n: int
 
 
-def reliability(p: Array, clusters: Array) -> list[Bin]:
-    """Bins of equal width in the largest probability, the empty ones left out.
+def router_quality(truth: Truth, name: str) -> RouterQuality:
+    """What a router makes of the pass over real data.
 
-    Arguments:
-        p: probabilities [sample, expert].
-        clusters: the true ones [sample].
+    Raises:
+        RequestError: the pass has no answers of this router.
     """
-    confidence, right = p.max(axis=1), p.argmax(axis=1) == clusters
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    out: list[Bin] = []
-    for b in range(BINS):
-        inside = place == b
-        if inside.any():
-            out.append(
-                Bin(
-                    b / BINS,
-                    (b + 1) / BINS,
-                    float(confidence[inside].mean()),
-                    float(right[inside].mean()),
-                    int(inside.sum()),
-                )
-            )
-    return out
-
-
-def calibration_error(p: Array, clusters: Array) -> float:
-    """Expected calibration error: mean |confidence - accuracy| over answers, by bin."""
-    bins = reliability(p, clusters)
-    total = sum(one.n for one in bins)
-    return sum(one.n * abs(one.confidence - one.accuracy) for one in bins) / total
-
-
-def fit_temperature(logits: Array, clusters: Array) -> float:
-    """The temperature that minimises the negative log-likelihood of the true clusters.
-
-    Arguments:
-        logits: [..., sample, expert].
-        clusters: [sample].
-    """
-    flat = logits.astype(np.float64).reshape(-1, logits.shape[-1])
-    true = np.broadcast_to(clusters, logits.shape[:-1]).ravel()
-    at = flat[np.arange(len(flat)), true]
-
-    def loss(log_temperature: float) -> float:
-        scaled = np.exp(-log_temperature)
-        return float((logsumexp(flat * scaled, axis=1) - at * scaled).mean())
-
-    # Convex in 1 / T, hence with one minimum in log T.
-    bounds = (float(np.log(COLDEST)), float(np.log(HOTTEST)))
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(found.x))
-
-
-def quality_document(truth: Truth, name: str) -> dict[str, Any] | None:
-    """A router's quality as audit.json has it; None where its answers were not recorded."""
     if name not in truth.logits:
-        return None
+        raise unknown("recorded router", name, truth.logits)
     logits, clusters = truth.logits[name].astype(np.float64), truth.clusters
     p = softmax(logits, axis=2)
     right = (p.argmax(axis=2) == clusters).astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
         entropy = -np.where(p > 0, p * np.log(p), 0.0).sum(axis=2)
+    temperature = temperature_estimate(logits, clusters)
     every, true = p.reshape(-1, p.shape[2]), np.tile(clusters, len(p))
-    temperature = _temperature(logits, clusters)
     fitted = softmax(logits / (temperature.value or 1.0), axis=2).reshape(every.shape)
-    shares = np.bincount(clusters, minlength=p.shape[2]) / len(clusters)
-    return {
-        "name": name,
-        "times": [round(float(t), 6) for t in truth.times],
-        "accuracy": [one.to_json() for one in curve(right)],
-        "ece": [calibration_error(one, clusters) for one in p],
-        "entropy": [one.to_json() for one in curve(entropy)],
-        "chance": float(shares.max()),
-        "reliability": [one._asdict() for one in reliability(every, true)],
-        "ece_all": calibration_error(every, true),
-        "ece_fitted": calibration_error(fitted, true),
-        "temperature": temperature.to_json(),
-        "nll": _likelihood(every, true),
-        "nll_fitted": _likelihood(fitted, true),
-        "accuracy_all": statistics.mean(right.mean(axis=0), "all noise levels alike").to_json(),
-        "n": len(clusters),
-    }
-
-
-def _temperature(logits: Array, clusters: Array) -> Estimate:
-    """The fitted temperature with an interval over items: all noise levels of one go together."""
-    value = fit_temperature(logits, clusters)
-    random = np.random.default_rng(0)
-    n = len(clusters)
-    some = [random.integers(n, size=n) for _ in range(REPLICATES if n <= 500 else 50)]
-    draws = [float(np.log(fit_temperature(logits[:, rows], clusters[rows]))) for rows in some]
-    spread = float(np.std(draws, ddof=1))
-    method = (
-        "minimises the negative log-likelihood of held-out data; 95% normal interval of log T, "
-        f"bootstrap over items, B = {len(draws)}"
+    sizes = np.bincount(clusters, minlength=p.shape[2])
+    return RouterQuality(
+        name,
+        truth.times,
+        tuple(curve(right)),
+        tuple(calibration_error(one, clusters) for one in p),
+        tuple(curve(entropy)),
+        float(sizes.max() / sizes.sum()),
+        tuple(reliability(every, true)),
+        statistics.mean(right.mean(axis=0), "all noise levels alike"),
+        calibration_error(every, true),
+        calibration_error(fitted, true),
+        likelihood(every, true),
+        likelihood(fitted, true),
+        temperature,
+        len(clusters),
     )
-    z = 1.959964
-    low, high = value * np.exp(-z * spread), value * np.exp(z * spread)
-    return Estimate(value, float(low), float(high), n, method)
 
 
-def _likelihood(p: Array, clusters: Array) -> float:
-    at = p[np.arange(len(p)), clusters]
-    return float(-np.log(np.maximum(at, 1e-300)).mean())
+def quality_document(truth: Truth, name: str) -> dict[str, Any] | None:
+    """The same as audit.json has it; None where the router's answers were not recorded."""
+    if name not in truth.logits:
+        return None
+    found = router_quality(truth, name)
+    return {
+        **found._asdict(),
+        "times": [round(float(t), 6) for t in found.times],
+        "accuracy": [one.to_json() for one in found.accuracy],
+        "ece": list(found.ece),
+        "entropy": [one.to_json() for one in found.entropy],
+        "reliability": [one._asdict() for one in found.reliability],
+        "accuracy_all": found.accuracy_all.to_json(),
+        "temperature": found.temperature.to_json(),
+    }

@@ -11,27 +11,33 @@ References:
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ddm_core import disk
 from ddm_core.analysis.held_out import HeldOut
 from ddm_core.devices import batch_on, pick_device, workers_on
 from ddm_core.ensemble import CPU_ROWS, State
-from ddm_core.errors import RequestError
+from ddm_core.errors import RequestError, WorkError
 from ddm_core.noise import Noise
-from ddm_core.routers.base import ROUTERS
+from ddm_core.routers.base import ROUTERS, Router
+from ddm_core.run import Cancelled
 from ddm_core.systems.base import System
 
 __all__ = ["Truth", "load_truth", "measure_truth", "save_truth"]
 
 Array = np.ndarray
+_MOST_NUMBERS = 2**26  # in the velocities of one pass
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 _ARRAYS = ("times", "clusters", "gram", "oracle", "distance_noised", "distance", "spread")
 
 
@@ -43,7 +49,8 @@ class Truth(NamedTuple):
         clusters: true cluster of each item [sample].
         gram: <e_i, e_j> / dimension [time, sample, expert, expert].
         monolith: its loss [time, sample], or None.
-        logits: of every router that needs no setting, at temperature 1 [time, sample, expert].
+        logits: of every router with its usual settings, at temperature 1, the largest of them 0
+            [time, sample, expert], by name.
         oracle: weights of who knows the cluster [time, sample, expert]: the exact posterior where
             the system has one, else 1 for the item's own cluster.
         distance_noised: |x_t - alpha_t mu_k| [time, sample, expert].
@@ -64,146 +71,190 @@ class Truth(NamedTuple):
     source: str
 
 
+class _Bound(NamedTuple):
+    """A router on a system."""
+
+    logits: Callable[[State], Tensor]
+    needs_x_0: bool
+
+
 class _Part(NamedTuple):
+    """Some items at one noise level, on the host; dims as in Truth, without time."""
+
     gram: Tensor
     monolith: Tensor | None
     logits: dict[str, Tensor]
     oracle: Tensor
     distance_noised: Tensor
     distance: Tensor
-    spread: Tensor  # summed over samples
+    spread: Tensor  # [*], summed over samples
 
 
 def measure_truth(
     system: System,
     real: HeldOut,
-    times: tuple[float, ...],
+    times: Sequence[float],
     *,
     seed: int = 0,
     device: str = "auto",
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Truth:
-    """Noise the data to every time and ask everybody; item i is noised by the noise of seed + i.
+    """Noise the data to every time and ask everybody, without labels.
+
+    Item i is noised by the noise that sample seed + i starts from, the same at all times.
 
     Arguments:
         times: noise levels, rising, in (0, 1).
-        on_progress: told (items x times done, of how many).
+        on_progress: told (items x times that are done, of how many), about ten times a second,
+            in the calling thread; what it raises stops the pass.
+        should_stop: asked as often.
 
     Raises:
-        RequestError: no such device.
+        RequestError: no such device, or no such noise level.
+        WorkError: memory ran out.
+        Cancelled: should_stop said so.
     """
+    if not times or not all(0 < t < 1 for t in times):
+        raise RequestError("noise levels lie above 0 and below 1, and there is at least one")
     where = pick_device(device)
     dtype = torch.float64 if real.x_0.dtype == torch.float64 else torch.float32
     placed = system.to(where, dtype)
-    routers = {name: _bound(placed, name) for name in ROUTERS}
-    rows = CPU_ROWS if system.is_image and where.type == "cpu" else batch_on(where, 0, points=True)
-    batches = [range(i, min(i + rows, len(real.x_0))) for i in range(0, len(real.x_0), rows)]
-    total = len(times) * len(real.x_0)
-    parts: dict[int, list[_Part]] = {i: [] for i in range(len(times))}
-    done = 0
-
-    def ask(index: int, batch: range) -> _Part:
-        if where.type == "cpu":
-            torch.set_num_threads(1)
-        with torch.no_grad():
-            return _ask(placed, routers, real, times[index], batch, seed)
-
-    with ThreadPoolExecutor(workers_on(where, 0), "truth") as pool:
-        for index in range(len(times)):
-            futures = [pool.submit(ask, index, batch) for batch in batches]
-            for future, batch in zip(futures, batches, strict=True):
-                if should_stop():
-                    pool.shutdown(wait=False, cancel_futures=True)
-                parts[index].append(future.result())
-                done += len(batch)
-                on_progress(done, total)
-
-    def joined(name: str) -> Array:
-        return np.stack(
-            [torch.cat([getattr(p, name) for p in parts[i]]).numpy() for i in parts]
-        ).astype(np.float32)
-
-    first = parts[0][0]
-    logits = {
-        name: np.stack(
-            [torch.cat([p.logits[name] for p in parts[i]]).numpy() for i in parts]
-        ).astype(np.float32)
-        for name in first.logits
-    }
-    spread = [sum(p.spread for p in parts[i]) / len(real.x_0) for i in parts]
-    return Truth(
-        np.array(times),
-        real.clusters.numpy().astype(np.int64),
-        joined("gram"),
-        joined("monolith") if first.monolith is not None else None,
-        logits,
-        joined("oracle"),
-        joined("distance_noised"),
-        joined("distance"),
-        np.stack([torch.as_tensor(one).numpy() for one in spread]).astype(np.float32),
-        real.source,
-    )
-
-
-_Bound = tuple[Callable[[State], Tensor], bool]
-
-
-def _bound(system: System, name: str) -> _Bound | None:
-    """A router with its usual settings; None where this system lacks what it needs."""
+    routers = _routers(placed)
+    count, rows = len(real.x_0), _rows(placed, where)
+    batches = [range(i, min(i + rows, count)) for i in range(0, count, rows)]
+    jobs = [(t, batch) for t in times for batch in batches]
+    pool = ThreadPoolExecutor(workers_on(where, 0), "truth", _start, (where,))
     try:
-        router = ROUTERS.parse(name)
-        return router.bind(system), router.needs_x_0
-    except RequestError:
-        return None
+        futures = [pool.submit(_ask, placed, routers, real, t, some, seed) for t, some in jobs]
+        done = {future: len(some) for future, (_, some) in zip(futures, jobs, strict=True)}
+        _await(futures, done, on_progress, should_stop)
+        parts = [future.result() for future in futures]
+    except torch.OutOfMemoryError as error:
+        raise WorkError(f"out of memory on {where}: noise fewer items ({error})") from None
+    finally:
+        # Also after an error or Ctrl-C: no worker goes on behind the caller's back.
+        pool.shutdown(wait=True, cancel_futures=True)
+    return _joined(parts, real, times, len(batches))
 
 
+def _start(device: torch.device) -> None:
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    else:
+        torch.cuda.set_device(device)
+
+
+def _rows(system: System, device: torch.device) -> int:
+    """Items in one forward pass: all experts' velocities are held at once."""
+    numbers = int(np.prod(system.shape)) * len(system.experts)
+    usual = (
+        CPU_ROWS
+        if device.type == "cpu" and system.is_image
+        else batch_on(device, 0, points=not system.is_image)
+    )
+    return max(1, min(usual, _MOST_NUMBERS // numbers))
+
+
+def _routers(system: System) -> dict[str, _Bound]:
+    """Every router with its usual settings that has on this system what it needs."""
+    found: dict[str, _Bound] = {}
+    for name in ROUTERS:
+        router: Router = ROUTERS.parse(name)
+        try:
+            found[name] = _Bound(router.bind(system), router.needs_x_0)
+        except RequestError:
+            continue
+    return found
+
+
+def _await(
+    futures: Sequence[Future[_Part]],
+    items: dict[Future[_Part], int],
+    on_progress: Callable[[int, int], None],
+    should_stop: Callable[[], bool],
+) -> None:
+    done, total = 0, sum(items.values())
+    waiting = set(futures)
+    while waiting:
+        finished, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+        for future in finished:
+            future.result()
+            done += items[future]
+        if should_stop():
+            raise Cancelled("cancelled")
+        on_progress(done, total)
+
+
+@torch.no_grad()
 def _ask(
     system: System,
-    routers: dict[str, _Bound | None],
+    routers: dict[str, _Bound],
     real: HeldOut,
     t: float,
     batch: range,
     seed: int,
 ) -> _Part:
-    device, dtype = system.clusters.centroids.device, system.clusters.centroids.dtype
+    clusters, schedule = system.clusters, system.schedule
+    device, dtype = clusters.centroids.device, clusters.centroids.dtype
     x_0 = real.x_0[batch.start : batch.stop].to(device, dtype)
-    cluster = real.clusters[batch.start : batch.stop].to(device)
+    own = real.clusters[batch.start : batch.stop].to(device)
     seeds = tuple(range(seed + batch.start, seed + batch.stop))
     eps = Noise(seeds, system.shape, dtype, device).initial()
     ts = torch.full((len(x_0),), t, dtype=dtype, device=device)
-    schedule = system.schedule
     x_t, target = schedule.noised(x_0, eps, ts), schedule.velocity(x_0, eps, ts)
     v = torch.stack([expert(x_t, ts) for expert in system.experts], dim=1)
     error = (v - target[:, None]).flatten(2)
-    gram = error @ error.transpose(1, 2) / error.shape[2]
     monolith = None
     if system.monolith is not None:
-        monolith = (system.monolith(x_t, ts) - target).square().flatten(1).mean(dim=1)
+        monolith = (system.monolith(x_t, ts) - target).square().flatten(1).mean(dim=1).cpu()
     count = len(system.experts)
     hats = torch.stack([schedule.x_0(x_t, v[:, k], ts) for k in range(count)], dim=1)
-    mean = hats.mean(dim=1)
     if system.posterior is not None:
         oracle = torch.softmax(system.posterior(x_t, ts), dim=1)
     else:
-        oracle = torch.nn.functional.one_hot(cluster, count).to(dtype)
-    known = (oracle.reshape(*oracle.shape, *[1] * (hats.ndim - 2)) * hats).sum(dim=1)
+        oracle = functional.one_hot(own, count).to(dtype)
+    known = torch.einsum("sk,sk...->s...", oracle, hats)
     alpha, _ = schedule.alpha_sigma(ts[0])
-    flat = system.clusters.centroids.flatten(1)
-    clusters = system.clusters
+    mean = hats.mean(dim=1)
     logits = {
-        name: bound[0](State(x_t, ts, mean if bound[1] else None))
+        name: bound.logits(State(x_t, ts, mean if bound.needs_x_0 else None))
         for name, bound in routers.items()
-        if bound is not None
     }
     return _Part(
-        gram.cpu(),
-        None if monolith is None else monolith.cpu(),
-        {name: one.expand(len(x_0), count).cpu() for name, one in logits.items()},
+        (error @ error.transpose(1, 2) / error.shape[2]).cpu(),
+        monolith,
+        # Far from all clusters logits are large and alike: float32 keeps what tells them apart.
+        {name: (x - x.amax(dim=1, keepdim=True)).cpu() for name, x in logits.items()},
         oracle.cpu(),
-        torch.cdist(x_t.flatten(1), alpha * flat).cpu(),
+        torch.cdist(x_t.flatten(1), alpha * clusters.centroids.flatten(1)).cpu(),
         torch.cdist(clusters.features(known), clusters.feature_centroids).cpu(),
         hats.std(dim=1, correction=0).sum(dim=0).cpu(),
+    )
+
+
+def _joined(parts: Sequence[_Part], real: HeldOut, times: Sequence[float], per_time: int) -> Truth:
+    """Parts in the order time, batch as one."""
+    count = len(real.x_0)
+
+    def over_time(tensors: Sequence[Tensor]) -> Array:
+        whole = torch.cat(list(tensors))
+        return whole.reshape(len(times), count, *whole.shape[1:]).to(torch.float32).numpy()
+
+    losses = [part.monolith for part in parts if part.monolith is not None]
+    spread = torch.stack([part.spread for part in parts])
+    spread = spread.reshape(len(times), per_time, *spread.shape[1:]).sum(dim=1) / count
+    return Truth(
+        np.array(times, dtype=np.float64),
+        real.clusters.numpy().astype(np.int64),
+        over_time([part.gram for part in parts]),
+        over_time(losses) if losses else None,
+        {name: over_time([part.logits[name] for part in parts]) for name in parts[0].logits},
+        over_time([part.oracle for part in parts]),
+        over_time([part.distance_noised for part in parts]),
+        over_time([part.distance for part in parts]),
+        spread.to(torch.float32).numpy(),
+        real.source,
     )
 
 
@@ -222,7 +273,7 @@ def load_truth(path: Path) -> Truth:
     """Read it back.
 
     Raises:
-        RequestError: the file is damaged.
+        RequestError: the file is missing or damaged, or its arrays do not belong together.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -232,12 +283,29 @@ def load_truth(path: Path) -> Truth:
             for name, values in arrays.items()
             if name.startswith("logits.")
         }
-        plain = {name: arrays[name] for name in _ARRAYS}
-        return Truth(
-            **plain,
+        truth = Truth(
+            **{name: arrays[name] for name in _ARRAYS},
             monolith=arrays.get("monolith"),
             logits=logits,
             source=str(arrays["source"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        _require_whole(truth)
+    except _DAMAGED as error:
         raise RequestError(f"{path} is no pass over real data: {error}") from None
+    return truth
+
+
+def _require_whole(truth: Truth) -> None:
+    (steps,), (items,) = truth.times.shape, truth.clusters.shape
+    experts = truth.gram.shape[-1]
+    per_expert = (truth.oracle, truth.distance_noised, truth.distance, *truth.logits.values())
+    fits = (
+        truth.gram.shape == (steps, items, experts, experts)
+        and all(one.shape == (steps, items, experts) for one in per_expert)
+        and (truth.monolith is None or truth.monolith.shape == (steps, items))
+        and len(truth.spread) == steps
+        and items > 0
+        and 0 <= int(truth.clusters.min()) <= int(truth.clusters.max()) < experts
+    )
+    if not fits:
+        raise ValueError("its arrays are not of one pass")

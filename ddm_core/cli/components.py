@@ -63,7 +63,8 @@ def _say_members(family: str, members: Sequence[dict[str, Any]]) -> None:
 
 
 def _words(setting: dict[str, Any]) -> str:
-    return f"{setting['name']}={setting['default']}"
+    """A setting with its default, and the words that may stand in place of a number."""
+    return " or ".join([f"{setting['name']}={setting['default']}", *setting["words"]])
 
 
 def _members(family: str) -> list[dict[str, Any]]:
@@ -87,7 +88,12 @@ def _members(family: str) -> list[dict[str, Any]]:
             "name": name,
             "description": _first_line(registry[name].__doc__),
             "settings": [
-                {**one._asdict(), "kind": one.kind.__name__, "choices": list(one.choices)}
+                {
+                    **one._asdict(),
+                    "kind": one.kind.__name__,
+                    "choices": list(one.choices),
+                    "words": list(one.words),
+                }
                 for one in settings(registry[name])
             ],
         }

@@ -38,3 +38,7 @@ class Fixed(Router):
             return x
 
         return logits
+
+    def fitted(self, system: System) -> float:
+        """1: it gives the same probabilities at every temperature."""
+        return 1.0

@@ -12,9 +12,17 @@ from torch import Tensor
 from ddm_core.ensemble import State
 from ddm_core.registry import setting
 from ddm_core.routers.base import Router, register
-from ddm_core.systems.base import System
+from ddm_core.systems.base import Clusters, System
 
-__all__ = ["Nearest"]
+__all__ = ["Nearest", "nearness"]
+
+
+def nearness(x_0: Tensor, clusters: Clusters, *, prior: bool = True) -> Tensor:
+    """Logits [sample, expert] of the clusters at predicted clean samples x_0 [sample, *]."""
+    phi = clusters.features(x_0)
+    d2 = (phi[:, None] - clusters.feature_centroids).square().sum(dim=2)
+    log_prior = clusters.proportions.log() if prior else torch.zeros_like(clusters.proportions)
+    return log_prior - d2 / (2 * clusters.spread**2)
 
 
 @register
@@ -25,7 +33,8 @@ class Nearest(Router):
     logit_k = log proportion_k - |phi(x0_hat) - mu_k|^2 / (2 spread^2)
 
     phi is the space in which the clusters were found, x0_hat the prediction of the step before; at
-    the first step it is the mean over all experts, which costs K calls.
+    the first step it is the mean over all experts, which costs K calls. The fitted temperature is
+    that of the mean over all experts, with the prior.
     """
 
     name = "nearest"
@@ -35,14 +44,9 @@ class Nearest(Router):
 
     def bind(self, system: System) -> Callable[[State], Tensor]:
         clusters = system.clusters
-        prior = (
-            clusters.proportions.log() if self.prior else torch.zeros_like(clusters.proportions)
-        )
 
         def logits(state: State) -> Tensor:
             assert state.x_0 is not None  # needs_x_0
-            phi = clusters.features(state.x_0)
-            d2 = (phi[:, None] - clusters.feature_centroids).square().sum(dim=2)
-            return prior - d2 / (2 * clusters.spread**2)
+            return nearness(state.x_0, clusters, prior=self.prior)
 
         return logits

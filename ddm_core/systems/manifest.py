@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -49,6 +49,21 @@ class ClusterFacts(BaseModel):
     sizes: tuple[int, ...] = Field(min_length=1, max_length=1024)
 
 
+Temperature = Annotated[float, Field(ge=1e-3, le=1e6, allow_inf_nan=False)]
+
+
+class HeldOutFacts(BaseModel):
+    """The temperatures of routers that fit held-out data, for `temperature=fitted`.
+
+    The other figures beside them are for people.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    router_temperature: Temperature | None = None
+    nearest_temperature: Temperature | None = None
+
+
 class Manifest(BaseModel):
     """The part of system.toml that loading depends on; the rest is for people.
 
@@ -60,7 +75,7 @@ class Manifest(BaseModel):
         mix: the prediction in which experts are mixed.
         labels: class names, empty for unconditional experts.
         extractor: name of the reference statistics in reference/, or "" without any.
-        networks, clusters: see there.
+        networks, clusters, held_out: see there.
         files: sha256 of every file, by its path in the folder.
     """
 
@@ -77,6 +92,7 @@ class Manifest(BaseModel):
     extractor: str = Field("", pattern=r"^[A-Za-z0-9._-]*$")
     networks: Networks
     clusters: ClusterFacts
+    held_out: HeldOutFacts = HeldOutFacts()
     files: dict[str, str]
 
     @property
@@ -94,9 +110,12 @@ class Manifest(BaseModel):
 
     @property
     def digest(self) -> str:
-        """sha256 over what decides a sample: path, architectures, weights, clusters."""
+        """sha256 over what decides a sample: path, networks, clusters, fitted temperatures."""
         about = {"description", "name", "labels", "extractor", "files"}
         said = self.model_dump(mode="json", exclude=about)
+        # A system without fitted temperatures is what it was before there were any.
+        fitted = {name: t for name, t in said.pop("held_out").items() if t is not None}
+        said |= {"held_out": fitted} if fitted else {}
         said["files"] = {n: d for n, d in self.files.items() if n not in self.beside}
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 

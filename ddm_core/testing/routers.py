@@ -74,7 +74,7 @@ class RouterContract(Contract):
         for temperature in (0.01, 0.5, 1.0, 2.0, 100.0):
             text = ":".join([name, *rest, f"temperature={temperature}"])
             router = ROUTERS.parse(text)
-            x = router.bind(system)(states(system)) / router.temperature
+            x = router.bind(system)(states(system)) / router.temperature_on(system)
             p = torch.softmax(x, dim=1)
             entropy = -torch.xlogy(p, p).sum(dim=1)
             if last is not None:

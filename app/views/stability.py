@@ -1,0 +1,111 @@
+"""Stability and quality: is the most stable route the best one?"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import parts, state
+from app.audit_file import Audit
+from app.clickable import Names, clickable, sample_picture
+from app.figures import convergence, routes_scatter
+from app.figures.claims import finite, written
+from app.views.picker import Picked, facts, none_yet, picked
+
+__all__ = ["page"]
+
+_SETS = {"strategies": "strategies", "all": "with the routes of the map"}
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Is the most stable route the best one?", anchor=False)
+    state.publish("sensitivity", "set", "route")
+    one = picked()
+    if one is None:
+        none_yet()
+        return
+    st.caption(facts(one.audit))
+    _routes(one)
+    _curves(one)
+
+
+def _routes(one: Picked) -> None:
+    audit = one.audit
+    names = routes_scatter.sensitivities(audit)
+    if not names:
+        st.caption("This audit measured no sensitivity of any route.")
+        return
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    with left:
+        name = parts.choice(
+            "How stability is defined",
+            "sensitivity",
+            names,
+            says=lambda one: audit.definition(one).title,
+            help="there is no one sensitivity: by another definition the order may turn round",
+        )
+    with right:
+        shown = parts.choice(
+            "Routes", "set", list(_SETS), segmented=True, says=lambda one: _SETS[one]
+        )
+    info = routes_scatter.scatter_info(audit, name, grid=shown == "all")
+    if not info.points:
+        st.caption("No route has both this number and a quality.")
+        return
+    routers = [point.router for point in info.points]
+    default = info.most_stable or routers[0]
+    clickable(
+        "stability_quality",
+        parts.literal(routes_scatter.finding(info)),
+        f"{parts.sentence(f'{info.title}: {info.definition}')} Whiskers: 95% intervals. Colour: "
+        "experts mixed; shape: router temperature. What goes together need not cause one "
+        "another.",
+        lambda: routes_scatter.figure(info, state.look()),
+        lambda: routes_scatter.table(info),
+        Names("route", "Route", list(dict.fromkeys(routers)), default),
+        lambda router: _route(audit, router),
+        key=(*one.key, name, shown),
+        alt=routes_scatter.finding(info),
+    )
+
+
+def _route(audit: Audit, router: str) -> None:
+    """Samples and numbers of one route, and the way into its run."""
+    route = next(one for one in audit.routes if one.router == router)
+    sample_picture(route.picture, f"samples of {router}")
+    run = next(iter(state.runs_at([route.run])), None) if route.run else None
+    if run is not None and run.status == "done":
+        st.page_link(
+            st.session_state["pages"]["trace"],
+            label="Open its run",
+            icon=":material/timeline:",
+            query_params={"run": run.id},
+        )
+    elif route.run:
+        st.caption("Its run is not in this store.")
+    names = [audit.plan.quality, *routes_scatter.sensitivities(audit)]
+    rows = [
+        {"": parts.literal(audit.definition(name).title), "value": written(*map(finite, one[:3]))}
+        for name in names
+        if (one := route.number(name)).value is not None
+    ]
+    if route.calls is not None:
+        rows.append({"": "calls per step", "value": f"{route.calls:.3g}"})
+    st.table(rows, border="horizontal", hide_index=True, hide_header=True, alt="its numbers")
+
+
+def _curves(one: Picked) -> None:
+    info = convergence.curves_info(one.audit)
+    if not info.curves:
+        return
+    st.subheader("How fast do the steps converge?", anchor=False)
+    parts.exhibit(
+        "convergence",
+        "Relative L2 distance between the images of N and of 2N steps",
+        "The same noise, taken with N and with twice as many steps, per route, with 95% "
+        "intervals; dotted: what a solver of first order would do. Low means that more steps "
+        "change little, not that the images are good.",
+        lambda: convergence.figure(info, state.look()),
+        lambda: convergence.table(info),
+        key=one.key,
+    )
