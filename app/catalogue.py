@@ -23,7 +23,10 @@ _SECONDS = 120
 
 
 class Field(NamedTuple):
-    """One setting of a component; kind is int, float, bool or str."""
+    """One setting of a component; kind is int, float, bool or str.
+
+    `words` may stand in place of a number.
+    """
 
     name: str
     kind: str
@@ -32,6 +35,7 @@ class Field(NamedTuple):
     low: float | None
     high: float | None
     choices: tuple[str, ...]
+    words: tuple[str, ...] = ()
 
 
 class Component(NamedTuple):
@@ -189,13 +193,18 @@ def _ask() -> str:
     return done.stdout
 
 
+def _field(said: dict[str, Any]) -> Field:
+    lists = {name: tuple(said.get(name, ())) for name in ("choices", "words")}
+    return Field(**said | lists)
+
+
 def _parse(said: dict[str, Any]) -> Catalogue:
     families = {
         family: tuple(
             Component(
                 one["name"],
                 one["help"],
-                tuple(Field(**f | {"choices": tuple(f["choices"])}) for f in one["fields"]),
+                tuple(_field(f) for f in one["fields"]),
             )
             for one in said[family]
         )

@@ -20,6 +20,9 @@ _MOST_ROUTERS = 4
 def field(one: Field, key: str) -> Any:
     """A widget for one setting; its value."""
     label = one.name.replace("_", " ")
+    for word in one.words:
+        if st.toggle(f"{label} {word}", key=f"{key}_{word}", help=one.help):
+            return word
     if one.choices:
         options = list(one.choices)
         return st.selectbox(

@@ -169,6 +169,8 @@ def choice(
             on_change=chosen,
             label_visibility=visibility,
             help=help,
+            required=True,
+            wrap=True,
         )
     else:
         st.selectbox(

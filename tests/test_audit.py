@@ -56,7 +56,7 @@ def estimates(value: Any) -> Iterator[Document]:
 @pytest.fixture(scope="module")
 def ring(tmp_path_factory: pytest.TempPathFactory) -> tuple[Document, Store]:
     store = Store(tmp_path_factory.mktemp("audit"))
-    return audited(Request(system="ring", num=256, budget=60), store), store
+    return audited(Request(system="ring", num=256, budget=3600), store), store
 
 
 def test_the_document_is_json_and_finite(ring: tuple[Document, Store]) -> None:
@@ -127,7 +127,7 @@ def test_again_is_the_same_without_sampling(ring: tuple[Document, Store]) -> Non
     document, store = ring
     before = {run.id for run in store.runs()}
     seen: list[State] = []
-    again = audited(Request(system="ring", num=256, budget=60), store, seen.append)
+    again = audited(Request(system="ring", num=256, budget=3600), store, seen.append)
     assert stripped(again) == stripped(document)
     assert {run.id for run in store.runs()} == before
     assert all(state.sampling is None for state in seen)
@@ -164,7 +164,9 @@ def test_stopped_anywhere_it_goes_on_and_says_the_same(tmp_path: Path) -> None:
 
 def test_progress_rises_to_the_end(tmp_path: Path) -> None:
     seen: list[State] = []
-    audited(Request(system="ring:experts=2", num=64, budget=5, map=False), Store(tmp_path), seen.append)
+    audited(
+        Request(system="ring:experts=2", num=64, budget=5, map=False), Store(tmp_path), seen.append
+    )
     done = [state.done for state in seen]
     assert done == sorted(done)
     assert done[-1] <= seen[-1].total

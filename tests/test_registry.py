@@ -184,7 +184,7 @@ def test_a_wrong_route_is_told_in_a_sentence(text: str, told: str) -> None:
 
 def test_settings_are_what_a_form_needs() -> None:
     count, share, loud, shape = settings(Knobs)
-    assert count == ("count", int, 3, "how many", 0, 9, ())
+    assert count == ("count", int, 3, "how many", 0, 9, (), ())
     assert (share.kind, loud.kind, shape.kind) == (float, bool, str)
     assert shape.choices == ("round", "square")
     assert settings(Knobs(count=9)) == settings(Knobs)

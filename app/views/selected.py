@@ -23,7 +23,7 @@ _WIDE = 480  # pixels that a picture of samples has at least
 
 def one_run(record: RunRecord) -> None:
     """Samples of a run, its settings, tags and note, and all of its numbers."""
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns([2, 3], gap="large")
     with left:
         _picture(record)
         if record.error:

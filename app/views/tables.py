@@ -33,6 +33,8 @@ _COLUMNS = (
     ("expert_calls", "calls"),
     ("seconds", "seconds"),
 )
+#: A number and its interval, which is not broken over two lines.
+_CELL = "{} :gray[:small[{}\u00a0to\u00a0{}]]"
 #: Names that say more where a run stands alone.
 _OF_ONE = {
     "selected_distance": "chosen distance",
@@ -78,7 +80,7 @@ def summary_rows(records: Sequence[RunRecord], labels: Sequence[str]) -> pd.Data
     for index, (record, label) in enumerate(zip(records, labels, strict=True)):
         row = {"": f"**{'ABCDEFGH'[index]}**", "router": literal(label)}
         for name, title, part in columns:
-            row[title] = written(getattr(record, part).get(name), "{} :gray[:small[{} to {}]]")
+            row[title] = written(getattr(record, part).get(name), _CELL)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -88,7 +90,7 @@ def number_rows(record: RunRecord) -> pd.DataFrame:
     titles = _TITLES | dict(_COLUMNS) | _OF_ONE
     rows: list[dict[str, str]] = []
     for name, one in (record.metrics | record.summary).items():
-        said = written(one, "{} :gray[:small[{} to {}]]")
+        said = written(one, _CELL)
         how = str(one.get("protocol") or one.get("method") or "")
         if said:
             count = number(one, "n")
