@@ -6,6 +6,7 @@ as JSON; `Catalogue` is the same in this process. It is asked again when a check
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -25,7 +26,7 @@ _SECONDS = 120
 class Field(NamedTuple):
     """One setting of a component; kind is int, float, bool or str.
 
-    `words` may stand in place of a number.
+    `words` may stand in place of a number; `told` keeps it in the spec at its default too.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Field(NamedTuple):
     high: float | None
     choices: tuple[str, ...]
     words: tuple[str, ...] = ()
+    told: bool = False
 
 
 class Component(NamedTuple):
@@ -194,7 +196,7 @@ def _ask() -> str:
 
 
 def _field(said: dict[str, Any]) -> Field:
-    lists = {name: tuple(said.get(name, ())) for name in ("choices", "words")}
+    lists: dict[str, Any] = {name: tuple(said.get(name, ())) for name in ("choices", "words")}
     return Field(**said | lists)
 
 
@@ -227,17 +229,23 @@ def _parse(said: dict[str, Any]) -> Catalogue:
 
 
 def _components(registry: Any) -> list[dict[str, Any]]:
-    from ddm_core.registry import settings
-
     return [
         {
             "name": name,
             "help": (registry[name].__doc__ or "").strip().partition("\n")[0],
-            "fields": [
-                one._asdict() | {"kind": one.kind.__name__} for one in settings(registry[name])
-            ],
+            "fields": _fields(registry[name]),
         }
         for name in registry
+    ]
+
+
+def _fields(component: Any) -> list[dict[str, Any]]:
+    from ddm_core.registry import settings
+
+    told = {one.name for one in dataclasses.fields(component) if one.metadata.get("told")}
+    return [
+        one._asdict() | {"kind": one.kind.__name__, "told": one.name in told}
+        for one in settings(component)
     ]
 
 

@@ -55,11 +55,14 @@ def field(one: Field, key: str) -> Any:
 
 
 def spec(component: Component, values: dict[str, Any]) -> str:
-    """How the command line writes a component with these settings; defaults are left out."""
+    """How the command line writes a component with these settings.
+
+    Defaults are left out, save those by which a component is always called.
+    """
     parts = [component.name]
     for one in component.fields:
         value = values.get(one.name, one.default)
-        if value != one.default:
+        if one.told or value != one.default:
             parts.append(
                 f"{one.name}={value:g}" if isinstance(value, float) else f"{one.name}={value}"
             )

@@ -13,7 +13,19 @@ import streamlit as st
 
 from app import parts
 from app.pictures import icon
-from app.views import ask, audit, compare, library, paradox, stability, start, trace
+from app.views import (
+    accuracy,
+    alignment,
+    ask,
+    audit,
+    compare,
+    disagreement,
+    library,
+    paradox,
+    stability,
+    start,
+    trace,
+)
 from app.views import map as data_map
 
 st.set_page_config(page_title="ddm", page_icon=icon(), layout="wide")
@@ -74,6 +86,27 @@ PAGES = {
             icon=":material/fact_check:",
             url_path="audit",
             help="Do the paper's four claims hold for this system?",
+        ),
+        st.Page(
+            alignment.page,
+            title="Alignment",
+            icon=":material/my_location:",
+            url_path="alignment",
+            help="Are the chosen experts those whose data are near?",
+        ),
+        st.Page(
+            accuracy.page,
+            title="Accuracy",
+            icon=":material/target:",
+            url_path="accuracy",
+            help="Do the chosen experts predict better?",
+        ),
+        st.Page(
+            disagreement.page,
+            title="Disagreement",
+            icon=":material/call_split:",
+            url_path="disagreement",
+            help="Is quality worse where experts disagree?",
         ),
         st.Page(
             stability.page,

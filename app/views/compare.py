@@ -86,9 +86,8 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
     look = state.look()
     ids = tuple(record.id for record in records)
     focus = state.view_number("sample")
-    _recipe(records)
     _player(records, subjects, focus)
-    st.subheader("In numbers", anchor=False)
+    _recipe(records)
     rows = summary_rows(records, [s.label for s in subjects])
     st.table(rows, border="horizontal", hide_index=True, alt="numbers of every run, 95% intervals")
     st.caption(
@@ -166,7 +165,7 @@ def _metrics(records: list[RunRecord]) -> list[str]:
 
 
 def _recipe(records: list[RunRecord]) -> None:
-    """One line that says what is compared, and the downloads of everything."""
+    """The head of the numbers: on what they rest, and the downloads of everything."""
     first = records[0].config
     same = len({record.hashes.get("x_T") for record in records}) == 1
     words = [
@@ -180,7 +179,8 @@ def _recipe(records: list[RunRecord]) -> None:
         if same
         else "**different noise**"
     )
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        st.subheader("In numbers", anchor=False, width="content")
         st.caption("  ·  ".join(words), width="stretch")
         st.download_button(
             "All tables",
@@ -261,7 +261,7 @@ def _note(record: RunRecord) -> str:
     if fid and fid.get("value") is not None:
         words.append(f"FID {fid['value']:.3g}")
     if calls is not None:
-        words.append(f"{calls:.3g} expert{'s' * (calls != 1)} per step")
+        words.append(f"{calls:.3g} call{'s' * (calls != 1)} per step")
     words.append(parts.seconds(record.seconds))
     return " · ".join(words)
 

@@ -25,10 +25,10 @@ def page() -> None:
         "and says which expert to ask.  \nHere you watch it do so: which expert is asked, how "
         "near its data are, where experts disagree, and what that does to the image."
     )
+    _warm()
     if not state.catalogue_source().ready:
         _wait()
         return
-    _warm()
     catalogue = state.catalogue()
     usable = catalogue.usable
     first = next((c for name in ("mnist", "digits") for c in usable if c.name == name), None)
