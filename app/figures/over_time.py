@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app.audit_file import Accuracy, Pixels
-from app.figures.look import Look, base_figure, on_scale, scale
+from app.figures.look import Look, base_figure, scale
 
 __all__ = ["FramesInfo", "figure", "matrix_info", "pixels_info", "table"]
 
@@ -134,22 +133,15 @@ def _map(info: FramesInfo, place: int, least: float, most: float, look: Look) ->
         colorscale=scale(look),
         xgap=2 if info.square else 0,
         ygap=2 if info.square else 0,
-        text=[[_text(v, least, most, look) for v in row] for row in cells] if written else None,
-        texttemplate="%{text}" if written else None,
+        texttemplate="%{z:.2f}" if written else None,
+        textfont={"size": 11},
         hovertemplate=f"{info.rows} %{{y}}, {info.columns} %{{x}}: %{{z:.3g}}<extra></extra>",
         colorbar={
-            "title": {"text": info.value, "side": "right"},
+            "title": {"text": info.value, "side": "right", "font": {"size": 12}},
             "thickness": 10,
             "outlinewidth": 0,
         },
     )
-
-
-def _text(value: float, least: float, most: float, look: Look) -> str:
-    if math.isnan(value):
-        return ""
-    colour = on_scale((value - least) / max(most - least, 1e-9), look)
-    return f'<span style="color:{colour}">{value:.2f}</span>'
 
 
 def table(info: FramesInfo) -> pd.DataFrame:

@@ -160,6 +160,8 @@ def make_plan(request: Request, system: System) -> Plan:
     scopes = (TEMPERATURES, TEMPERATURES[1:], TEMPERATURES[1:3], ()) if request.map else ((),)
     stability = (24 if budget >= 60 else 16) if system.is_image else 256
     plan = None
+    # Real images are cheap, and a router's calibration hangs on the few that surprise it.
+    most = MOST if system.is_image else (request.num or MOST)
     for temperatures in scopes:
         entries, ks, errors = _entries(request, system, temperatures)
         fixed = sum(_cost(e, experts, 0, stability, request.steps) for e in entries)
@@ -170,7 +172,7 @@ def make_plan(request: Request, system: System) -> Plan:
             request=request,
             num=num,
             stability_samples=min(stability, num),
-            truth_images=int(max(256, min(num, calls * 0.05 / (10 * (experts + 1))))),
+            truth_images=int(max(256, min(most, calls * 0.05 / (10 * (experts + 1))))),
             times=tuple((i + 0.5) / 10 for i in range(10)),
             budget=budget,
             entries=tuple(entries),
