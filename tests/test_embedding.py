@@ -103,7 +103,10 @@ def test_left_out_is_the_rule_without_the_point() -> None:
 
 def test_umap_gives_the_same_map_again_and_keeps_clusters_together(digits: DataMap) -> None:
     blobs = np.concatenate((CLOUD[:60], CLOUD[:60] + 40))
+    threads = torch.get_num_threads()
     one, other = fit_umap(blobs), fit_umap(blobs)
+    # Else what is sampled afterwards in this process would have other last bits.
+    assert torch.get_num_threads() == threads
     np.testing.assert_array_equal(one.places, other.places)
     near = np.argsort(cdist(one.places, one.places), axis=1)[:, 1]
     np.testing.assert_array_equal(near < 60, np.arange(120) < 60)
