@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from ddm_core import systems
 from ddm_core.analysis.audit import State, audit
+from ddm_core.analysis.parts import load_part
 from ddm_core.analysis.plan import Request
 from ddm_core.denoise import Denoiser
+from ddm_core.errors import RequestError
 from ddm_core.run import Cancelled
 from ddm_core.store import Store
 from ddm_core.systems.base import System
@@ -248,3 +250,14 @@ def test_few_and_many_experts(experts: int, tmp_path: Path) -> None:
     document = audited(request, Store(tmp_path))
     assert len(document["claims"]) == 4
     assert np.shape(document["accuracy"]["matrix"]) == (10, experts, experts)
+
+
+def test_a_damaged_part_is_told_in_a_sentence(ring: tuple[Document, Store]) -> None:
+    _, store = ring
+    (folder,) = (store.root / "audits").iterdir()
+    whole = (folder / "part-000.npz").read_bytes()
+    for damaged in (b"", whole[:200], b"PK" + whole[2:60], b"no archive"):
+        path = folder / "damaged.npz"
+        path.write_bytes(damaged)
+        with pytest.raises(RequestError, match=r"damaged\.npz is no part of an audit"):
+            load_part(path)

@@ -68,7 +68,8 @@ def _marks(low: float, high: float, unit: float) -> list[float]:
         sizes = [m * 10.0**p for p in powers for m in mantissas]
         ticks = [s for s in sizes if s >= least * 0.999 and low <= s <= high]
         if unit:
-            ticks += [-s for s in sizes if s >= least and low <= -s <= high] + [0.0] * (low <= 0 <= high)
+            ticks += [-s for s in sizes if s >= least and low <= -s <= high]
+            ticks += [0.0] * (low <= 0 <= high)
         if len(ticks) <= _TICKS + 2:
             break
     return sorted(ticks)

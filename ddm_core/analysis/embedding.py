@@ -169,12 +169,12 @@ def fit_umap(features: np.ndarray) -> Neighbours:
     about a minute, most of it to compile.
     """
     # Imported here: it takes half a minute, and everything else in this file does without.
-    import numba
+    from numba.core import config
     from umap import UMAP
 
     # Its other layers set OpenMP's number of threads for the whole process: what torch computes
     # afterwards would be slower, and differ in its last bits.
-    numba.config.THREADING_LAYER = "workqueue"  # pyright: ignore[reportAttributeAccessIssue]
+    config.THREADING_LAYER = "workqueue"  # pyright: ignore[reportAttributeAccessIssue]
 
     fitted = UMAP(
         n_neighbors=min(NEIGHBOURS, len(features) - 1), min_dist=0.1, random_state=0, n_jobs=1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -247,7 +248,7 @@ def load_part(path: Path) -> Part:
         RequestError: the file is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         plain = json.loads(arrays["plain"].tobytes())
         named: dict[str, dict[str, Array]] = {"series": {}, "stability": {}, "convergence": {}}
@@ -265,5 +266,5 @@ def load_part(path: Path) -> Part:
             convergence={int(steps): values for steps, values in named["convergence"].items()},
             picture=arrays["picture"].tobytes(),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise RequestError(f"{path} is no part of an audit: {error}") from None

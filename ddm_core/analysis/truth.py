@@ -276,7 +276,7 @@ def load_truth(path: Path) -> Truth:
         RequestError: the file is missing or damaged, or its arrays do not belong together.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         logits = {
             name.partition(".")[2]: values
