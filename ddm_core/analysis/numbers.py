@@ -34,7 +34,6 @@ class Definition(NamedTuple):
 
 DEFINITIONS: dict[str, Definition] = {
     "fid": Definition("FID", "Frechet distance of features to the training data", "lower"),
-    "fd_infinity": Definition("FD-infinity", "FID regressed on 1/n, at 1/n = 0", "lower"),
     "kid": Definition("KID", "unbiased squared MMD with a cubic kernel", "lower"),
     "precision": Definition(
         "precision", "share of samples within the k-NN reach of real ones", "higher"
@@ -102,7 +101,7 @@ DEFINITIONS: dict[str, Definition] = {
     ),
 }
 
-_BESIDE = {"fid": ("kid", "precision", "recall", "fd_infinity"), "energy_distance": ("fid",)}
+_BESIDE = {"fid": ("kid", "precision", "recall"), "energy_distance": ("fid",)}
 
 
 class Judged(NamedTuple):

@@ -88,7 +88,9 @@ def _bca(value: float, draws: Array, left: Array) -> tuple[float, float]:
 
 def paired(one: Array, other: Array, what: str = "", seed: int = 0) -> Paired:
     """Mean of one - other over the samples [sample] that both have."""
-    away = _finite(np.asarray(one, float) - np.asarray(other, float))
+    with np.errstate(invalid="ignore"):
+        # Infinite growth minus infinite growth is no number, and is left out as one.
+        away = _finite(np.asarray(one, float) - np.asarray(other, float))
     difference = mean(away, _method(what, "paired by seed"), seed)
     n = len(away)
     if n < 2:
