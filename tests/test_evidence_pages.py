@@ -6,19 +6,18 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import streamlit as st
 from page_runs import EVIL, known
-from small_audit import hostile, small_audit, write_audit
-from small_evidence import TIMES, evidence
+from small_audit import hostile, number, small_audit, write_audit
+from small_evidence import evidence
+from streamlit.testing.v1 import AppTest
 from test_audit_pages import opened, words
 
-from app.audits import Audit, read
-from app.figures import bands, buckets, over_time
-from app.figures.bands import CHANCE, CHOSEN, BandsInfo, Panel, as_band
-from app.figures.look import Look
+from app.audits import Audit
+from app.figures import reliability
 from ddm_core.jobs import Jobs
 from ddm_core.store import Store
 
@@ -34,36 +33,128 @@ def store(tmp_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     st.cache_resource.clear()
 
 
-@pytest.fixture
-def audit(tmp_path: Path) -> Audit:
-    return read(write_audit(tmp_path, **evidence()))
+def spoken(app: AppTest) -> str:
+    """All that is written, as it is read."""
+    return words(app).replace("\\", "")
 
 
-@pytest.mark.parametrize(("page", "charts"), [("alignment", 4), ("accuracy", 5)])
+def figures(app: AppTest) -> list[dict[str, Any]]:
+    """The figures of a page, as the browser gets them."""
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+
+
+@pytest.mark.parametrize(("page", "charts"), [("alignment", 4), ("accuracy", 9)])
 def test_a_page_draws_its_evidence(store: Store, page: str, charts: int) -> None:
     write_audit(store.root, **evidence())
     app = opened(page)
     assert not app.exception
     assert len(app.get("plotly_chart")) == charts
+    assert all(chart.proto.alt for chart in app.get("plotly_chart"))
+
+
+@pytest.mark.parametrize(("page", "verdict"), [*zip(PAGES, (2, 3, 4), strict=True)])
+def test_a_page_begins_with_the_verdict_of_its_claim(
+    store: Store, page: str, verdict: int
+) -> None:
+    document = small_audit(**evidence())
+    write_audit(store.root, **evidence())
+    claim = document["claims"][verdict - 1]
+    claim["sentence"] = f"the sentence of claim {verdict}"
+    path = store.root / "audits" / "mnist-abc" / "audit.json"
+    path.write_text(json.dumps(document))
+    app = opened(page)
+    assert f"the sentence of claim {verdict}" in spoken(app)
+    badges = [str(one.value) for one in app.markdown if "badge" in str(one.value)]
+    assert [claim["verdict"].capitalize() in badge for badge in badges] == [True]
 
 
 def test_disagreement_shows_buckets_and_their_samples(store: Store) -> None:
     write_audit(store.root, **evidence())
     app = opened("disagreement")
     assert not app.exception
-    assert len(app.get("plotly_chart")) == 3
+    # Buckets, time, pixels, correlations; no route of this audit has a disagreement of its own.
+    assert len(app.get("plotly_chart")) == 4
     assert len(app.get("image")) == 4
-    spoken = words(app).replace("\\", "")
-    assert "Spearman 0.3 [0.2, 0.4] over 64 samples" in spoken
+    said = spoken(app)
+    assert "Spearman 0.3 [0.2, 0.4], n = 64, p = 0.001" in said
+    assert "the first bucket to the last FID rises and the distance rises" in said
+    assert "0.3 – 0.4 rad, n = 16" in said
+
+
+def test_routes_are_compared_where_they_have_both_numbers(store: Store) -> None:
+    document = small_audit(**evidence())
+    for place, route in enumerate(document["routes"]):
+        if route["numbers"]:
+            route["numbers"]["disagreement"] = number(0.2 + 0.1 * place, 0.05)
+    write_audit(store.root).write_text(json.dumps(document))
+    app = opened("disagreement")
+    assert not app.exception
+    assert len(app.get("plotly_chart")) == 5
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_what_is_missing_is_said(store: Store, page: str) -> None:
+def test_what_is_missing_is_said_and_what_to_do(store: Store, page: str) -> None:
     write_audit(store.root)
     app = opened(page)
     assert not app.exception
     assert not app.get("plotly_chart")
-    assert re.search("no real data|looked at all experts in no route|No route", words(app))
+    said = {
+        "alignment": "No route of this audit chose",
+        "accuracy": "no real data",
+        "disagreement": "In no route of this audit were all experts looked at",
+    }
+    assert said[page] in spoken(app)
+    assert app.get("page_link")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_sections_that_are_null_are_said_to_be_missing(store: Store, page: str) -> None:
+    write_audit(store.root, alignment=None, accuracy=None, router=None, disagreement=None)
+    app = opened(page)
+    assert not app.exception
+    assert re.search("no real data|were all experts looked at|No route", spoken(app))
+
+
+def test_parts_of_a_section_may_be_missing(store: Store) -> None:
+    some = evidence()
+    some["alignment"]["noising"] = None
+    some["disagreement"]["pixels"] = None
+    some["disagreement"]["routes"][0]["buckets"] = []
+    write_audit(store.root, **some, claims=[])
+    app = opened("alignment")
+    assert not app.exception
+    assert len(app.get("plotly_chart")) == 3
+    assert "no real data" in spoken(app)
+    app = opened("disagreement")
+    assert not app.exception
+    assert len(app.get("plotly_chart")) == 2
+    assert "Samples of this system are points" in spoken(app)
+    assert "Too few samples to part them into buckets" in spoken(app)
+    # Without real data nobody can say where in the image: the reason is another one.
+    write_audit(store.root, "mnist-later", **some | {"accuracy": None, "router": None})
+    app = opened("disagreement", audit="mnist-later")
+    assert "no real data" in spoken(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_lists_of_any_shape_are_no_fault_of_the_page(store: Store, page: str) -> None:
+    """Empty lists, rows of unequal length, times and values that are no numbers."""
+    odd = evidence()
+    for route in odd["alignment"]["routes"]:
+        route |= {"chosen": [], "rank": [], "hit_chance": []}
+    odd["alignment"]["times"] = [0.9, None, "soon"]
+    odd["accuracy"]["matrix"] = [[[1.0], [2.0, 3.0, 4.0]], [], [[None]]]
+    odd["accuracy"]["routes"][0]["difference"] = []
+    odd["accuracy"]["loss"] = [{"router": "full", "loss": []}, {"router": "top_k:k=1"}]
+    odd["router"] |= {"accuracy": [], "ece": [], "entropy": [], "reliability": []}
+    odd["router"]["temperature"] = None
+    odd["disagreement"]["pixels"]["maps"] = [[[0.0], [0.2, 0.3]], [], [[]]]
+    odd["disagreement"]["routes"][0] |= {"by_t": [], "spearman": None, "p": None}
+    odd["disagreement"]["across"] = None
+    write_audit(store.root, **odd)
+    app = opened(page)
+    assert not app.exception
+    assert not app.error
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -79,10 +170,15 @@ def test_text_of_a_file_stays_text(store: Store, page: str) -> None:
     path.write_text(json.dumps(hostile(EVIL) | evil(evidence())))
     app = opened(page)
     assert not app.exception
-    assert not re.search(r"(?<!\\)[<\[](?=img|script|a\\?\])", words(app))
+    live = r"(?<!\\)[<\[](?=img|script|a\\?\])"
+    assert not re.search(live, words(app))
+    for group in app.get("button_group"):
+        assert not re.search(live, str(group.proto))
+    for figure in figures(app):
+        assert not re.search("<(?=img|script)", json.dumps(figure))
 
 
-def evil(part: object) -> dict:
+def evil(part: object) -> dict[str, Any]:
     """The evidence with hostile words in every name."""
     text = json.dumps(part)
     for name in ("top_k:k=1", "learned", "64 test images", "|phi(x0_hat) - mu_k|"):
@@ -90,55 +186,60 @@ def evil(part: object) -> dict:
     return json.loads(text)
 
 
-def test_bands_are_drawn_and_tabled_as_they_are(audit: Audit) -> None:
-    assert audit.alignment is not None
-    (route, _) = audit.alignment.routes
-    band = as_band("chosen", CHOSEN, route.chosen)
-    plain = as_band("chance", CHANCE, [0.5, None, 0.5])
-    info = BandsInfo(tuple(TIMES), (Panel("a <b>", (band, plain)),), "distance")
-    table = bands.table(info)
-    assert table["t"].tolist() == TIMES * 2
-    assert table["value"].tolist()[:3] == [one.value for one in route.chosen]
-    chart = bands.figure(info, Look())
-    line = next(trace for trace in chart.data if trace.name == "chosen")
-    assert [*line.y] == [one.value for one in route.chosen]
-    # A missing value is no point, and a line without intervals has no area.
-    assert [*next(t for t in chart.data if t.name == "chance").x] == [0.9, 0.1]
-    assert sum(trace.fill == "toself" for trace in chart.data) == 1
-    assert chart.layout.xaxis.range[0] > chart.layout.xaxis.range[1]  # from noise to data
-    assert chart.layout.annotations[0].text == "a &lt;b&gt;"
+def test_routes_are_part_of_the_address_and_go_along(store: Store) -> None:
+    write_audit(store.root, **evidence())
+    app = opened("alignment", routes="full")
+    assert app.multiselect(key="evidence_routes").value == ["full"]
+    titles = [one.get("text") for one in figures(app)[0]["layout"].get("annotations", [])]
+    assert "top_k:k=1" not in titles
+    # A route that a page does not have is no fault of the address.
+    app = opened("accuracy", routes="full,nothing")
+    assert not app.exception
+    assert app.multiselect(key="evidence_routes").value == ["full"]
+    assert "there are none that it left out" in spoken(app)
+    app.multiselect(key="evidence_routes").set_value(["top_k:k=1", "full"]).run()
+    assert app.query_params["routes"] in ("top_k:k=1,full", ["top_k:k=1,full"])
+    assert "there are none that it left out" not in spoken(app)
+    # Nothing chosen is what one begins with.
+    app.multiselect(key="evidence_routes").set_value([]).run()
+    assert app.multiselect(key="evidence_routes").value == ["top_k:k=1", "full"]
 
 
-def test_the_matrix_is_relative_to_the_own_expert(audit: Audit) -> None:
-    assert audit.accuracy is not None
-    info = over_time.matrix_info(audit.accuracy)
-    assert info.cells[0, 0, 0] == 1.0
-    assert info.cells[0, 1, 0] == 2.0
-    assert np.isnan(info.cells[0, 0, 1])  # the own expert of cluster 1 was not measured
-    chart = over_time.figure(info, Look(dark=True))
-    assert len(chart.frames) == len(TIMES) == len(chart.layout.sliders[0].steps)
-    assert over_time.table(info).shape == (12, 4)
+def test_a_monolith_is_compared_but_not_offered(store: Store) -> None:
+    write_audit(store.root, **evidence())
+    app = opened("accuracy")
+    assert app.multiselect(key="evidence_routes").options == ["top_k:k=1", "full"]
+    drawn = [trace.get("name") for one in figures(app) for trace in one["data"]]
+    assert "monolith" in drawn
 
 
-def test_pixels_and_buckets_are_what_the_file_holds(audit: Audit) -> None:
-    found = audit.disagreement
-    assert found is not None
-    assert found.pixels is not None
-    assert over_time.pixels_info(found.pixels).cells.shape == (3, 2, 2)
-    rows = buckets.bucket_rows(found.routes[0])
-    table = buckets.buckets_table(rows, "FID")
-    assert table["FID"].tolist() == [20.0, 30.0, 40.0, 50.0]
-    chart = buckets.buckets_figure(rows, "FID", Look())
-    assert [*chart.data[0].y] == [20.0, 30.0, 40.0, 50.0]
-    assert [*chart.data[1].y] == [4.0, 5.0, 6.0, 7.0]
+def test_frames_come_once_and_all_together(store: Store) -> None:
+    write_audit(store.root, **evidence())
+    for page in ("accuracy", "disagreement"):
+        with_frames = [one for one in figures(opened(page)) if one.get("frames")]
+        assert [len(one["frames"]) for one in with_frames] == [3]
+        steps = with_frames[0]["layout"]["sliders"][0]["steps"]
+        names = [frame["name"] for frame in with_frames[0]["frames"]]
+        assert [step["args"][0][0] for step in steps] == names
+        assert [step["label"] for step in steps] == ["0.90", "0.50", "0.10"]  # noise to data
 
 
-def test_the_reliability_diagram_has_every_bin_that_holds_answers() -> None:
+@pytest.mark.parametrize(
+    ("temperature", "says"),
+    [
+        (number(2.0, 0.5), "surer than it should be"),
+        (number(0.5, 0.2), "less sure than it could be"),
+        (number(1.1, 0.3), "1 lies within"),
+        (number(1.1, 0), ""),
+    ],
+)
+def test_the_fitted_temperature_is_put_into_words(
+    store: Store, temperature: dict[str, Any], says: str
+) -> None:
     document = small_audit(**evidence())
-    document["router"]["reliability"].append(
-        {"low": 0.1, "high": 0.2, "confidence": None, "accuracy": None, "n": 0}
-    )
+    document["router"]["temperature"] = temperature
     router = Audit.model_validate(document).router
     assert router is not None
-    assert buckets.reliability_table(router)["n"].tolist() == [10, 182]
-    assert len(buckets.reliability_figure(router, Look()).data[1].x) == 2
+    assert (says in reliability.verdict(router)) if says else not reliability.verdict(router)
+    write_audit(store.root, router=document["router"], accuracy=document["accuracy"])
+    assert says in spoken(opened("accuracy"))

@@ -1,4 +1,4 @@
-"""Quality by bucket of disagreement, and how well a router's confidence is deserved."""
+"""Quality by bucket of disagreement: equal numbers of samples, from agreed to disputed."""
 
 from __future__ import annotations
 
@@ -9,78 +9,113 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.audit_file import Bin, DisagreementRoute, RouterQuality
+from app.audit_file import DisagreementRoute
+from app.figures.bands import CHOSEN, role_colour
 from app.figures.claims import finite, written
-from app.figures.look import Look, alpha, base_figure
+from app.figures.look import Look, alpha, base_figure, plain
 from ddm_core.summary import Estimate
 
-__all__ = [
-    "BucketRow",
-    "bucket_rows",
-    "buckets_figure",
-    "buckets_table",
-    "reliability_figure",
-    "reliability_table",
-]
-
-_BLUE, _RED = "#0072B2", "#D55E00"
+__all__ = ["BucketRow", "bucket_rows", "buckets_figure", "buckets_table", "finding"]
 
 
 class BucketRow(NamedTuple):
-    """A quarter of the samples, by how much the experts disagreed on them."""
+    """Some of the samples, by how much the experts disagreed on them.
 
-    name: str
+    Arguments:
+        low, high: mean disagreement over the path, radians.
+        quality: of these samples alone, by the audit's metric.
+        distance: of each to its nearest real neighbours, mean.
+    """
+
+    place: int
     low: float
     high: float
     n: int
     quality: Estimate
     distance: Estimate
 
+    @property
+    def range(self) -> str:
+        """From where to where: 0.212 – 0.221."""
+        return f"{self.low:.3g} – {self.high:.3g}"
+
 
 def bucket_rows(route: DisagreementRoute) -> tuple[BucketRow, ...]:
     """The buckets, lowest disagreement first."""
-    rows: list[BucketRow] = []
-    for place, one in enumerate(route.buckets, start=1):
-        low, high = finite(one.low), finite(one.high)
-        name = f"{place}. {low:.3g} to {high:.3g} rad"
-        rows.append(BucketRow(name, low, high, one.n, one.quality, one.distance))
-    return tuple(rows)
+    return tuple(
+        BucketRow(place, finite(one.low), finite(one.high), one.n, one.quality, one.distance)
+        for place, one in enumerate(route.buckets, start=1)
+    )
+
+
+def finding(rows: tuple[BucketRow, ...], title: str) -> str:
+    """Whether both numbers rise with disagreement, in words; only what the intervals allow.
+
+    Arguments:
+        title: of the metric.
+    """
+    first, last = rows[0], rows[-1]
+    metric = _trend(first.quality, last.quality)
+    distance = _trend(first.distance, last.distance)
+    return f"from the first bucket to the last {title} {metric} and the distance {distance}"
+
+
+def _trend(one: Estimate, other: Estimate) -> str:
+    low, high = finite(one.low), finite(one.high)
+    if finite(other.low) > high:
+        return "rises"
+    if finite(other.high) < low:
+        return "falls"
+    return "does not change beyond its intervals"
 
 
 def buckets_figure(rows: tuple[BucketRow, ...], title: str, look: Look) -> go.Figure:
     """Two panels with one dot and interval per bucket: the metric, and the single samples."""
-    chart = make_subplots(rows=1, cols=2, horizontal_spacing=0.1)
-    chart.update_layout(base_figure(look, height=300).layout)
-    names = [row.name for row in rows]
-    pairs = ((1, title, [r.quality for r in rows]), (2, "distance to 5 nearest real", _far(rows)))
-    for column, axis, values in pairs:
+    chart = make_subplots(
+        rows=1, cols=2, horizontal_spacing=0.1, figure=base_figure(look, height=300)
+    )
+    panels = (
+        (1, f"{plain(title)} of the bucket", [row.quality for row in rows]),
+        (2, "distance to 5 nearest real", [row.distance for row in rows]),
+    )
+    colour = role_colour(CHOSEN, look)
+    for column, axis, values in panels:
         chart.add_scatter(
-            x=names,
+            x=[row.place for row in rows],
             y=[finite(one.value) for one in values],
             error_y={
                 "type": "data",
                 "symmetric": False,
                 "array": [_gap(one.high, one.value) for one in values],
                 "arrayminus": [_gap(one.value, one.low) for one in values],
-                "thickness": 1.6,
-                "width": 0,
-                "color": alpha(_BLUE, 0.6),
+                "thickness": 1.8,
+                "width": 5,
+                "color": alpha(colour, 0.65),
             },
             mode="markers",
-            marker={"size": 10, "color": _BLUE},
-            customdata=[[written(*map(finite, one[:3])), f"{one.n:,}"] for one in values],
-            hovertemplate="%{x}: %{customdata[0]}, n = %{customdata[1]}<extra></extra>",
+            marker={"size": 10, "color": colour, "line": {"color": look.paper, "width": 1.2}},
+            customdata=[
+                [written(*map(finite, one[:3])), f"{one.n:,}", row.range]
+                for one, row in zip(values, rows, strict=True)
+            ],
+            hovertemplate="disagreement %{customdata[2]} rad: %{customdata[0]}, "
+            "n = %{customdata[1]}<extra></extra>",
             row=1,
             col=column,
         )
         chart.update_yaxes(title_text=axis, row=1, col=column, rangemode="tozero")
-    chart.update_xaxes(title_text="bucket of mean disagreement", tickangle=0)
-    chart.update_layout(showlegend=False, margin={"t": 12, "l": 8, "r": 8, "b": 8})
+    chart.update_xaxes(
+        title_text="bucket: least to most disagreement (rad)",
+        tickvals=[row.place for row in rows],
+        ticktext=[f"{row.place}<br>{row.low:.3g}–<br>{row.high:.3g}" for row in rows],
+        tickangle=0,
+        range=[0.5, len(rows) + 0.5],
+        showgrid=False,
+    )
+    chart.update_layout(
+        showlegend=False, hovermode="closest", margin={"t": 12, "l": 8, "r": 8, "b": 8}
+    )
     return chart
-
-
-def _far(rows: tuple[BucketRow, ...]) -> list[Estimate]:
-    return [row.distance for row in rows]
 
 
 def _gap(above: float | None, below: float | None) -> float:
@@ -93,7 +128,7 @@ def buckets_table(rows: tuple[BucketRow, ...], title: str) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "bucket": place,
+                "bucket": row.place,
                 "from": row.low,
                 "to": row.high,
                 "n": row.n,
@@ -104,45 +139,6 @@ def buckets_table(rows: tuple[BucketRow, ...], title: str) -> pd.DataFrame:
                 "distance low": row.distance.low,
                 "distance high": row.distance.high,
             }
-            for place, row in enumerate(rows, start=1)
+            for row in rows
         ]
     )
-
-
-def reliability_figure(router: RouterQuality, look: Look) -> go.Figure:
-    """Accuracy over confidence; on the line, the router is as sure as it is right."""
-    bins = _there(router)
-    most = max((one.n for one in bins), default=1)
-    chart = base_figure(look, height=320)
-    chart.add_scatter(
-        x=[0, 1],
-        y=[0, 1],
-        mode="lines",
-        line={"color": look.muted, "width": 1, "dash": "dot"},
-        hoverinfo="skip",
-        showlegend=False,
-    )
-    chart.add_scatter(
-        x=[finite(one.confidence) for one in bins],
-        y=[finite(one.accuracy) for one in bins],
-        mode="lines+markers",
-        line={"color": alpha(_BLUE, 0.5), "width": 1.5},
-        marker={"color": _BLUE, "size": [6 + 16 * math.sqrt(one.n / most) for one in bins]},
-        customdata=[[one.n, finite(one.low), finite(one.high)] for one in bins],
-        hovertemplate="confidence %{customdata[1]:.2f} to %{customdata[2]:.2f}: right in "
-        "%{y:.1%} of %{customdata[0]:,} answers<extra></extra>",
-        showlegend=False,
-    )
-    chart.update_xaxes(range=[0, 1.02], title_text="how sure the router is (largest p)")
-    chart.update_yaxes(range=[0, 1.02], title_text="share that is right", tickformat=".0%")
-    chart.update_layout(margin={"t": 8, "l": 8, "r": 8, "b": 8})
-    return chart
-
-
-def reliability_table(router: RouterQuality) -> pd.DataFrame:
-    """What is drawn, one row per bin."""
-    return pd.DataFrame([one.model_dump() for one in _there(router)])
-
-
-def _there(router: RouterQuality) -> list[Bin]:
-    return [one for one in router.reliability if one.n > 0 and one.confidence is not None]
