@@ -41,8 +41,8 @@ T = TypeVar("T")
 
 #: Parts of the view. All are in the URL while they have a value, on every page.
 VIEW = (
-    *("comparison", "runs", "run", "sample", "step", "axis", "job", "variable", "figures"),
-    *("q", "system", "embedding"),
+    *("comparison", "runs", "run", "sample", "chosen", "step", "axis", "job"),
+    *("variable", "figures", "q", "system", "embedding"),
 )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 import xarray as xr
 
-from app import parts, state
+from app import parts, selection, state
 from app.components.filmstrip import filmstrip, filmstrip_data
 from app.components.player import player, player_data
 from app.figures import heatmap, variables, weights
@@ -54,6 +54,7 @@ def page() -> None:
             "Time axis", "axis", list(AXES), segmented=True, says=lambda a: f"by {a}"
         )
     focus = None if sample == _MEAN else int(sample)
+    selection.bar(_every(trace), runs=[id])
     _pictures(record, subject, focus, axis)
     _film(id, trace, focus)
     _others(id, subject, focus, axis)
@@ -76,8 +77,11 @@ def _says(record: RunRecord) -> str:
 def _observed(trace: xr.Dataset) -> list[int]:
     """Seeds that can be in focus: those with pictures first, then the others, 200 at most."""
     with_pictures = trace["shown"].values.tolist() if "shown" in trace.coords else []
-    every = trace["sample"].values.tolist() if "sample" in trace.coords else []
-    return list(dict.fromkeys([*with_pictures, *every]))[:200]
+    return list(dict.fromkeys([*with_pictures, *_every(trace)]))[:200]
+
+
+def _every(trace: xr.Dataset) -> list[int]:
+    return trace["sample"].values.tolist() if "sample" in trace.coords else []
 
 
 def _pictures(record: RunRecord, subject: Subject, focus: int | None, axis: str) -> None:
