@@ -26,10 +26,25 @@ def register(app: typer.Typer) -> None:
     app.command()(metrics)
 
 
-def list_runs(runs: o.Runs = None, json: o.Json = False) -> None:
+def list_runs(
+    filter: Annotated[
+        str | None,
+        typer.Option(
+            "--filter",
+            metavar="EXPR",
+            help="""As in 'router == "top_k" and fid < 30'; or words that must occur.""",
+        ),
+    ] = None,
+    runs: o.Runs = None,
+    json: o.Json = False,
+) -> None:
     """List the stored runs, newest first."""
+    from ddm_core.filters import understand
+
     store = o.open_store(runs)
-    records = store.runs()
+    every = store.runs()
+    meant = understand(filter or "", every)
+    records = [record for record in every if meant.matches(record)]
     for name, reason in store.unreadable.items():
         warn(f"{name} cannot be read: {reason}")
     if json:
@@ -49,7 +64,8 @@ def list_runs(runs: o.Runs = None, json: o.Json = False) -> None:
     ]
     columns = ("run", "status", "system", "router", "samples x steps", "FID [95%] (n)", "tags")
     say_table("", columns, rows)
-    print(f"{len(records)} run{'' if len(records) == 1 else 's'} in {store.root}")
+    found = f"{len(records)} of " if filter else ""
+    print(f"{found}{len(every)} run{'' if len(every) == 1 else 's'} in {store.root}")
 
 
 def show(run: Run, runs: o.Runs = None, json: o.Json = False) -> None:
