@@ -10,7 +10,15 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.figures.look import Look, alpha, base_figure, expert_colour, plain, run_style
+from app.figures.look import (
+    Look,
+    alpha,
+    base_figure,
+    expert_colour,
+    expert_pattern,
+    plain,
+    run_style,
+)
 from app.figures.subjects import AXES, Subject, axis_of, measured, together
 
 __all__ = ["Panel", "WeightsInfo", "figure", "table", "weights_info"]
@@ -109,11 +117,12 @@ def figure(info: WeightsInfo, look: Look, *, height: int = 250) -> go.Figure:
                 y=panel.mean[:, k],
                 name=f"expert {k}",
                 legendgroup=str(k),
-                showlegend=column == 0 and experts <= 16,
+                showlegend=column == 0 and experts <= 32,
                 stackgroup=str(column),
                 mode="lines",
                 line={"width": 0.5, "color": expert_colour(k)},
                 fillcolor=alpha(expert_colour(k), 0.82),
+                fillpattern={"shape": expert_pattern(k), "size": 5} if expert_pattern(k) else None,
                 hovertemplate="%{y:.3f}",
                 row=column // columns + 1,
                 col=column % columns + 1,
