@@ -62,6 +62,7 @@ def record(
     coords: dict[str, xr.DataArray] = {
         "step": xr.DataArray(np.arange(len(times)), dims="step"),
         "t": xr.DataArray(np.array(times), dims="step"),
+        "snr": _signal_to_noise(scene, times),
         "sample": xr.DataArray(np.array(scene.noise.seeds, dtype=np.int64), dims="sample"),
         "expert": xr.DataArray(np.arange(len(scene.system.experts)), dims="expert"),
     }
@@ -70,6 +71,13 @@ def record(
             np.array(scene.noise.seeds[: scene.shown], dtype=np.int64), dims="shown"
         )
     return x_s, xr.Dataset(data, coords)
+
+
+def _signal_to_noise(scene: Scene, times: Sequence[float]) -> xr.DataArray:
+    """alpha_t^2 / sigma_t^2 [step]: what compares steps of different schedules."""
+    alpha, sigma = scene.system.schedule.alpha_sigma(torch.tensor(times, dtype=torch.float64))
+    words = {"long_name": "signal-to-noise ratio", "definition": "alpha_t^2 / sigma_t^2"}
+    return xr.DataArray(((alpha / sigma) ** 2).numpy(), dims="step", attrs=words)
 
 
 def _finite(step: Step) -> Tensor:

@@ -16,7 +16,7 @@ from app.components.filmstrip import filmstrip_data
 from app.components.player import player_data
 from app.figures import alignment, dots, heatmap, labels, points, series, variables, weights
 from app.figures.look import Look, expert_colour, expert_colours, plain, run_style
-from app.figures.subjects import Subject, band, measured, rows
+from app.figures.subjects import AXES, Subject, band, measured, rows
 from app.pictures import grid, png, sprite, strip, thinned
 
 STEPS, SAMPLES, EXPERTS, SHOWN = 7, 5, 3, 4
@@ -53,6 +53,7 @@ def make_trace(*, route: str = "top", steps: int = STEPS, experts: int = EXPERTS
     coords = {
         "step": np.arange(steps),
         "t": ("step", np.linspace(1, 1 / steps, steps)),
+        "snr": ("step", (1 / np.linspace(1, 1 / steps, steps) - 1) ** 2),
         "sample": seeds,
         "shown": seeds[:SHOWN],
         "expert": np.arange(experts),
@@ -200,7 +201,7 @@ def test_every_variable_is_drawn_by_its_dims(trace: xr.Dataset) -> None:
     assert set(names) == set(trace.data_vars) - {"x0_hat", "x0_hat_expert"}
     for name in names:
         for focus in (None, 11):
-            for axis in ("step", "t"):
+            for axis in AXES:
                 drawn = variables.draw(Subject("a", trace), name, Look(), focus=focus, axis=axis)
                 assert drawn.figure.data, name
                 assert len(drawn.table), name
@@ -267,7 +268,9 @@ def test_experts_keep_their_colours_and_differ() -> None:
 def test_figures_over_time_carry_the_cursor(pair: list[Subject]) -> None:
     for name in ("series", "weights", "alignment", "heatmap"):
         figure, _ = drawings(pair)[name](Look())
-        assert len(figure.layout.meta["cursor"]) == STEPS, name
+        places = figure.layout.meta["cursor"]
+        panels = places if isinstance(places[0], list) else [places]
+        assert [len(steps) for steps in panels] == [STEPS] * len(panels), name
 
 
 def test_sprite_puts_frames_where_the_player_looks() -> None:

@@ -33,8 +33,7 @@ const bus = (window.__ddmCursor ??= {
     for (const chart of document.querySelectorAll(".js-plotly-plot")) {
       const layout = chart._fullLayout
       const places = chart.layout?.meta?.cursor ?? layout?.meta?.cursor
-      if (!layout || !Array.isArray(places) || places.length < 2) continue
-      const x = places[Math.min(places.length - 1, Math.round(this.fraction() * (places.length - 1)))]
+      if (!layout || !Array.isArray(places) || !places.length) continue
       let n = 0
       for (const key of Object.keys(layout)) {
         if (!/^xaxis\d*$/.test(key)) continue
@@ -42,8 +41,12 @@ const bus = (window.__ddmCursor ??= {
         const other = layout[(axis.anchor || "y").replace(/^y/, "yaxis")]
         if (!axis._offset && axis._offset !== 0) continue
         if (!other) continue
+        // One list of places for all panels, or one for each.
+        const own = Array.isArray(places[0]) ? places[n % places.length] : places
+        const x = own[Math.min(own.length - 1, Math.round(this.fraction() * (own.length - 1)))]
         const line = this.line(chart, n++)
-        const left = axis._offset + axis.l2p(x)
+        // Pixels of a value of the data: logarithmic axes too.
+        const left = axis._offset + axis.d2p(x)
         const inside = left >= axis._offset - 1 && left <= axis._offset + axis._length + 1
         line.style.display = inside ? "block" : "none"
         line.style.transform = `translate(${left}px, ${other._offset}px)`
@@ -58,8 +61,10 @@ const bus = (window.__ddmCursor ??= {
     const line = document.createElement("div")
     line.className = "ddm-cursor"
     Object.assign(line.style, {
-      position: "absolute", top: "0", left: "-0.5px", width: "1px", pointerEvents: "none",
-      background: "currentColor", opacity: "0.55", zIndex: "5",
+      position: "absolute", top: "0", left: "-0.75px", width: "1.5px", pointerEvents: "none",
+      background: "currentColor", zIndex: "5", opacity: "0.8",
+      // A rim in the page's own colour: seen on dark cells of a heatmap as on an empty chart.
+      boxShadow: "0 0 0 1px color-mix(in srgb, var(--st-background-color, #fff) 70%, transparent)",
     })
     if (getComputedStyle(chart).position === "static") chart.style.position = "relative"
     chart.appendChild(line)

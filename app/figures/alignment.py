@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from app.figures.look import Look, alpha, base_figure, plain, run_style
-from app.figures.subjects import AXES, Band, Subject, axis_of, band, measured, rows
+from app.figures.subjects import Band, Subject, axis_of, band, measured, rows
+from app.figures.time_axis import over_time
 
 __all__ = ["AlignmentInfo", "Panel", "alignment_info", "chosen_and_not", "figure", "table"]
 
@@ -116,7 +117,7 @@ def figure(info: AlignmentInfo, look: Look, *, height: int = 270) -> go.Figure:
             f"{run_style(p.place, look).letter + '  ' if count > 1 else ''}{plain(p.label, 28)}"
             for p in info.panels
         ],
-        figure=base_figure(look, height=height, cursor=list(info.panels[0].x)),
+        figure=base_figure(look, height=height, cursor=[p.x.tolist() for p in info.panels]),
     )
     for column, panel in enumerate(info.panels, start=1):
         style = run_style(panel.place, look)
@@ -153,9 +154,7 @@ def figure(info: AlignmentInfo, look: Look, *, height: int = 270) -> go.Figure:
                 row=1,
                 col=column,
             )
-    chart.update_xaxes(title_text=AXES[info.axis])
-    if info.axis == "t":
-        chart.update_xaxes(autorange="reversed")
+    over_time(chart, info.axis, info.panels[0].x)
     chart.update_yaxes(title_text="distance", col=1)
     chart.update_annotations(font={"size": 12, "color": look.ink})
     chart.update_layout(margin={"t": 30}, legend={"y": -0.3, "yanchor": "top"})

@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from app.figures.look import Look, base_figure, expert_colour, plain, scale
-from app.figures.subjects import AXES, axis_of, long_name, measured
+from app.figures.subjects import axis_of, long_name, measured
+from app.figures.time_axis import over_time
 
 __all__ = ["HeatmapInfo", "figure", "heatmap_info", "table"]
 
@@ -88,7 +89,7 @@ def figure(info: HeatmapInfo, look: Look, *, height: int | None = None) -> go.Fi
     """Rows are experts; a dot marks the one with the largest weight."""
     count = len(info.values)
     tall = height or min(max(90 + 24 * count, 220), 620)
-    chart = base_figure(look, height=tall, cursor=list(info.x))
+    chart = base_figure(look, height=tall, cursor=info.x.tolist())
     share = info.name in ("weights", "router_probability")
     chart.add_heatmap(
         z=info.values,
@@ -129,9 +130,8 @@ def figure(info: HeatmapInfo, look: Look, *, height: int | None = None) -> go.Fi
         tickvals=ticks,
         ticktext=[f"{plain(info.other)} {k}" for k in ticks],
     )
-    chart.update_xaxes(showgrid=False, title_text=AXES[info.axis])
-    if info.axis == "t":
-        chart.update_xaxes(autorange="reversed")
+    chart.update_xaxes(showgrid=False)
+    over_time(chart, info.axis, info.x)
     return chart
 
 

@@ -215,12 +215,15 @@ def template(look: Look) -> go.layout.Template:
     )
 
 
-def base_figure(look: Look, *, height: int = 300, cursor: list[float] | None = None) -> go.Figure:
+def base_figure(
+    look: Look, *, height: int = 300, cursor: list[float] | list[list[float]] | None = None
+) -> go.Figure:
     """An empty figure.
 
     Arguments:
         height: pixels.
         cursor: where on x each step lies, for figures over time; the page's cursor goes there.
+            A list for each panel where they differ.
     """
-    meta = {} if cursor is None else {"cursor": [float(x) for x in cursor]}
+    meta = {} if cursor is None else {"cursor": cursor}
     return go.Figure(layout=go.Layout(template=template(look), height=height, meta=meta))

@@ -10,7 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app.figures.look import Look, alpha, base_figure, plain, run_style
-from app.figures.subjects import AXES, Subject, axis_of, band, long_name, measured, rows, together
+from app.figures.subjects import Subject, axis_of, band, long_name, measured, rows, together
+from app.figures.time_axis import over_time
 
 __all__ = ["Line", "SeriesInfo", "figure", "series_info", "table", "wilson"]
 
@@ -24,6 +25,7 @@ class Line(NamedTuple):
         middle, low, high: [step]; low and high are nan for a variable without samples.
         focus: values of the sample in focus [step], or None.
         n: samples behind it; 0 for a variable without samples.
+        x, t: where its own steps lie [step]; runs may have different numbers of them.
     """
 
     label: str
@@ -33,13 +35,15 @@ class Line(NamedTuple):
     high: np.ndarray
     focus: np.ndarray | None
     n: int
+    x: np.ndarray
+    t: np.ndarray
 
 
 class SeriesInfo(NamedTuple):
     """Lines of one variable.
 
     Arguments:
-        x: where the steps lie [step].
+        x: where the steps of the longest run lie [step]; the cursor goes along them.
         statistic: what the middle and the band are, in words.
         logarithmic: whether the values span more than two decades and are all positive.
     """
@@ -50,7 +54,6 @@ class SeriesInfo(NamedTuple):
     statistic: str
     axis: str
     x: np.ndarray
-    t: np.ndarray
     lines: tuple[Line, ...]
     logarithmic: bool
 
@@ -62,7 +65,7 @@ def series_info(
 
     Arguments:
         focus: seed of a sample to be drawn on its own.
-        axis: step or t.
+        axis: of subjects.AXES.
 
     Raises:
         KeyError: no subject holds the variable.
@@ -74,7 +77,7 @@ def series_info(
     lines: list[Line] = []
     for index, subject in enumerate(subjects):
         if name in subject.trace:
-            lines.append(_line(subject, index, name, focus))
+            lines.append(_line(subject, index, name, focus, axis))
     counts = {line.n for line in lines}
     many = f"{counts.pop():,} samples" if len(counts) == 1 else "samples"
     if "sample" not in variable.dims:
@@ -94,18 +97,18 @@ def series_info(
         statistic,
         axis,
         axis_of(longest.trace, axis),
-        axis_of(longest.trace, "t"),
         tuple(lines),
         wide,
     )
 
 
-def _line(subject: Subject, index: int, name: str, focus: int | None) -> Line:
+def _line(subject: Subject, index: int, name: str, focus: int | None, axis: str) -> Line:
     variable = subject.trace[name]
+    places = (axis_of(subject.trace, axis), axis_of(subject.trace, "t"))
     if "sample" not in variable.dims:
         values = np.asarray(variable.values, dtype=np.float64)
         nothing = np.full(len(values), np.nan)
-        return Line(subject.label, index, values, nothing, nothing, None, 0)
+        return Line(subject.label, index, values, nothing, nothing, None, 0, *places)
     own: np.ndarray | None = None
     seeds = subject.trace["sample"].values
     if focus is not None and focus in seeds and rows(variable)[list(seeds).index(focus)]:
@@ -114,9 +117,9 @@ def _line(subject: Subject, index: int, name: str, focus: int | None) -> Line:
     if variable.dtype == np.bool_:
         share = values.mean(axis=1)
         low, high = wilson(share, values.shape[1])
-        return Line(subject.label, index, share, low, high, own, values.shape[1])
+        return Line(subject.label, index, share, low, high, own, values.shape[1], *places)
     over = band(values)
-    return Line(subject.label, index, over.median, over.low, over.high, own, over.n)
+    return Line(subject.label, index, over.median, over.low, over.high, own, over.n, *places)
 
 
 def wilson(share: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -136,11 +139,11 @@ def wilson(share: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def figure(info: SeriesInfo, look: Look, *, height: int = 300) -> go.Figure:
     """Lines with their bands; the sample in focus is dotted."""
-    chart = base_figure(look, height=height, cursor=list(info.x))
+    chart = base_figure(look, height=height, cursor=info.x.tolist())
     several = len(info.lines) > 1
     for line in info.lines:
         style = run_style(line.place, look)
-        x = info.x[: len(line.middle)]
+        x = line.x
         label = f"{style.letter}  {plain(line.label)}" if several else plain(info.title)
         if np.isfinite(line.low).any():
             chart.add_scatter(
@@ -171,9 +174,7 @@ def figure(info: SeriesInfo, look: Look, *, height: int = 300) -> go.Figure:
                 line={"color": alpha(style.colour, 0.75), "width": 1.2, "dash": "dot"},
                 hovertemplate="%{y:.4~g}",
             )
-    chart.update_xaxes(title_text=AXES[info.axis])
-    if info.axis == "t":
-        chart.update_xaxes(autorange="reversed")
+    over_time(chart, info.axis, info.x)
     chart.update_yaxes(title_text=plain(info.title))
     if not info.logarithmic and _least(info) >= 0:
         chart.update_yaxes(rangemode="tozero")
@@ -203,7 +204,7 @@ def table(info: SeriesInfo) -> pd.DataFrame:
         columns: dict[str, object] = {
             "run": line.label,
             "step": np.arange(count),
-            "t": info.t[:count],
+            "t": line.t,
             info.name: line.middle,
         }
         if np.isfinite(line.low).any():

@@ -13,6 +13,8 @@ __all__ = [
     "AXES",
     "Band",
     "Subject",
+    "axes_of",
+    "axis_name",
     "axis_of",
     "band",
     "long_name",
@@ -22,7 +24,11 @@ __all__ = [
 ]
 
 #: What the horizontal axis of figures over time can be.
-AXES = {"step": "step", "t": "t (1 = noise, 0 = data)"}
+AXES = {
+    "step": "step",
+    "t": "t (1 = noise, 0 = data)",
+    "snr": "signal to noise, alpha² / sigma²",
+}
 
 
 class Subject(NamedTuple):
@@ -75,9 +81,28 @@ def band(values: np.ndarray) -> Band:
     return Band(median, low, high, values.shape[1])
 
 
+def axes_of(subjects: Sequence[Subject]) -> list[str]:
+    """Which axes there are for all of them: a trace of an old run lacks the SNR."""
+    return [axis for axis in AXES if all(axis in subject.trace.coords for subject in subjects)]
+
+
+def axis_name(axis: str) -> str:
+    """What the choice of an axis says."""
+    return "by SNR" if axis == "snr" else f"by {axis}"
+
+
 def axis_of(trace: xr.Dataset, axis: str = "step") -> np.ndarray:
-    """Where the steps lie on the horizontal axis, float64 [step]."""
-    return np.asarray(trace[axis].values, dtype=np.float64)
+    """Where the steps lie on the horizontal axis, float64 [step].
+
+    Pure noise has SNR 0, which no logarithmic axis holds: it stands as far left of its neighbour
+    as the next one stands right of it.
+    """
+    places = np.asarray(trace[axis].values, dtype=np.float64)
+    if axis != "snr" or not (places == 0).any():
+        return places
+    above = np.sort(places[places > 0])
+    least = above[0] ** 2 / above[1] if len(above) > 1 else above[0] / 10 if len(above) else 1e-3
+    return np.where(places == 0, least, places)
 
 
 def long_name(variable: xr.DataArray) -> str:

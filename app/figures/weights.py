@@ -19,7 +19,8 @@ from app.figures.look import (
     plain,
     run_style,
 )
-from app.figures.subjects import AXES, Subject, axis_of, measured, together
+from app.figures.subjects import Subject, axis_of, measured, together
+from app.figures.time_axis import over_time
 
 __all__ = ["Panel", "WeightsInfo", "figure", "table", "weights_info"]
 
@@ -108,7 +109,8 @@ def figure(info: WeightsInfo, look: Look, *, height: int = 250) -> go.Figure:
         figure=base,
     )
     if info.panels:
-        chart.update_layout(meta={"cursor": [float(x) for x in info.panels[0].x]})
+        # Runs of other lengths have steps of their own: a list for each panel.
+        chart.update_layout(meta={"cursor": [panel.x.tolist() for panel in info.panels]})
     experts = max((panel.mean.shape[1] for panel in info.panels), default=0)
     for column, panel in enumerate(info.panels):
         for k in range(panel.mean.shape[1]):
@@ -128,9 +130,9 @@ def figure(info: WeightsInfo, look: Look, *, height: int = 250) -> go.Figure:
                 col=column % columns + 1,
             )
     chart.update_yaxes(range=[0, 1], tickvals=[0, 0.5, 1], showgrid=False)
-    chart.update_xaxes(showgrid=False, title_text=AXES[info.axis])
-    if info.axis == "t":
-        chart.update_xaxes(autorange="reversed")
+    chart.update_xaxes(showgrid=False)
+    if info.panels:
+        over_time(chart, info.axis, info.panels[0].x)
     chart.update_yaxes(title_text="mean weight" if info.sample is None else "weight", col=1)
     chart.update_annotations(font={"size": 12, "color": look.ink})
     chart.update_layout(

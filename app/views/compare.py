@@ -12,7 +12,7 @@ import streamlit as st
 from app import forms, parts, state
 from app.components.player import player, player_data
 from app.figures import alignment, dots, series, weights
-from app.figures.subjects import AXES, Subject, together
+from app.figures.subjects import Subject, axes_of, axis_name, together
 from app.views.tables import dots_of, summary_rows
 from ddm_core.export import csv_bytes, run_tables
 from ddm_core.records import RunRecord
@@ -102,10 +102,10 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
         axis = parts.choice(
             "Time axis",
             "axis",
-            list(AXES),
+            axes_of(subjects),
             segmented=True,
             hide_label=True,
-            says=lambda a: f"by {a}",
+            says=axis_name,
         )
     if together(subjects, "weights"):
         info = state.kept(

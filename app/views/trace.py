@@ -10,7 +10,7 @@ from app import parts, selection, state
 from app.components.filmstrip import filmstrip, filmstrip_data
 from app.components.player import player, player_data
 from app.figures import heatmap, variables, weights
-from app.figures.subjects import AXES, Subject, long_name
+from app.figures.subjects import Subject, axes_of, axis_name, long_name
 from ddm_core.records import RunRecord
 
 __all__ = ["page"]
@@ -51,7 +51,7 @@ def page() -> None:
         )
     with by:
         axis = parts.choice(
-            "Time axis", "axis", list(AXES), segmented=True, says=lambda a: f"by {a}"
+            "Time axis", "axis", axes_of([subject]), segmented=True, says=axis_name
         )
     focus = None if sample == _MEAN else int(sample)
     selection.bar(_every(trace), runs=[id])
