@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +21,7 @@ from ddm_core.config import RunConfig
 from ddm_core.draft import Draft
 from ddm_core.errors import RequestError
 from ddm_core.records import RUN_ID, RunRecord, new_id, read_record, resolve
+from ddm_core.trash import DAYS, Trash, folder_bytes
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,6 +54,8 @@ class Store:
         self._known: dict[str, tuple[_Stamp, RunRecord]] = {}
         #: Folders that look like runs and cannot be read, with the reason; of the last look.
         self.unreadable: dict[str, str] = {}
+        #: Deleted runs, until they are put back or their time is over.
+        self.trash = Trash(self.root)
 
     def runs(self) -> list[RunRecord]:
         """All runs, newest first. Cheap: only what changed is read again."""
@@ -98,7 +101,7 @@ class Store:
 
     def size(self, id: str) -> int:
         """Bytes on disk."""
-        return sum(path.stat().st_size for path in self.folder(id).rglob("*") if path.is_file())
+        return folder_bytes(self.folder(id))
 
     def trace(self, id: str) -> xr.Dataset:
         """The trace of a run.
@@ -208,8 +211,29 @@ class Store:
                 disk.replace_file(self.root / name / "run.json", record.to_json())
         return record
 
-    def delete(self, ids: Sequence[str]) -> None:
-        """Delete runs; all of them are looked up before the first one goes.
+    def delete(self, ids: Sequence[str]) -> str:
+        """Move runs to the trash; all of them are looked up before the first one goes.
+
+        What has lain there for too long is gone for good after that.
+
+        Returns:
+            What `trash.restore` takes to undo it.
+
+        Raises:
+            RequestError: no such run.
+            WorkError: the folder is not writable.
+        """
+        names = list(dict.fromkeys(self.resolve(one) for one in ids))
+        if not names:
+            raise RequestError("no runs to delete")
+        batch = self.trash.put(names)
+        for name in names:
+            self._known.pop(name, None)
+        self.trash.empty(older_than=timedelta(days=DAYS))
+        return batch
+
+    def remove(self, ids: Sequence[str]) -> None:
+        """Delete runs for good.
 
         Raises:
             RequestError: no such run.

@@ -141,7 +141,7 @@ def _sample(task: Task) -> None:
     if task.comparison is not None:
         # What an earlier try of this comparison left is about to be made anew.
         left = [run.id for run in here.values() if run.comparison == task.comparison]
-        task.store.delete([id for id in left if here[id].status == "interrupted"])
+        task.store.remove([id for id in left if here[id].status == "interrupted"])
     series = _Series(task, orders)
     for order in orders:
         series.begin(order.config)

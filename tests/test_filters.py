@@ -186,9 +186,9 @@ def test_any_text_is_understood_or_refused_in_a_sentence(text: str) -> None:
 
 def test_the_longest_filter_is_judged_at_once() -> None:
     text = "9*" * 495 + "9 > 1"
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert holds(text)
-    assert time.perf_counter() - begin < 0.5
+    assert time.process_time() - begin < 0.5
 
 
 @pytest.mark.parametrize(

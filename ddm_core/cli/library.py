@@ -1,4 +1,4 @@
-"""Commands on stored runs: runs, show, delete, export, import; and metrics, which uses torch."""
+"""Commands on stored runs, from runs and show to the trash; and metrics, which uses torch."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ def register(app: typer.Typer) -> None:
     app.command("runs")(list_runs)
     app.command()(show)
     app.command()(delete)
+    app.command()(restore)
+    app.command()(trash)
     app.command()(export)
     app.command("import")(import_runs)
     app.command()(metrics)
@@ -103,13 +105,60 @@ def show(run: Run, runs: o.Runs = None, json: o.Json = False) -> None:
     say_table("", ("number", "value [95%] (n)", "how"), rows)
 
 
-def delete(run: Many, runs: o.Runs = None) -> None:
-    """Delete runs."""
+def delete(
+    run: Many,
+    for_good: Annotated[bool, typer.Option("--for-good", help="At once, past the trash.")] = False,
+    runs: o.Runs = None,
+) -> None:
+    """Move runs to the trash, from where `ddm restore` brings them back."""
     store = o.open_store(runs)
-    ids = [store.resolve(one) for one in run]
-    store.delete(ids)
-    for one in dict.fromkeys(ids):
+    ids = list(dict.fromkeys(store.resolve(one) for one in run))
+    batch = store.remove(ids) if for_good else store.delete(ids)
+    for one in ids:
         print(f"deleted {one}")
+    if batch is not None:
+        print(f"to undo it: ddm restore {batch}")
+
+
+def restore(
+    what: Annotated[
+        list[str], typer.Argument(metavar="WHAT...", help="Deleted runs, or what delete printed.")
+    ],
+    runs: o.Runs = None,
+) -> None:
+    """Bring deleted runs back."""
+    store = o.open_store(runs)
+    for one in what:
+        for id in store.trash.restore(one):
+            print(f"restored {id}")
+
+
+def trash(
+    empty: Annotated[bool, typer.Option("--empty", help="Delete for good what is in it.")] = False,
+    runs: o.Runs = None,
+    json: o.Json = False,
+) -> None:
+    """List the deleted runs that can still be restored."""
+    from ddm_core.trash import DAYS
+
+    store = o.open_store(runs)
+    batches = store.trash.batches()
+    if empty:
+        freed = store.trash.empty()
+        count = sum(len(batch.runs) for batch in batches)
+        print(f"{count} runs deleted for good, {freed / 2**20:.1f} MiB freed")
+        return
+    if json:
+        say_json([{**batch._asdict(), "deleted": batch.deleted.isoformat()} for batch in batches])
+        return
+    rows = [
+        [batch.id, run, f"{batch.deleted:%Y-%m-%d %H:%M} UTC"]
+        for batch in batches
+        for run in batch.runs
+    ]
+    say_table("", ("deleted at once", "run", "when"), rows)
+    size = sum(batch.bytes for batch in batches) / 2**20
+    print(f"{len(rows)} runs, {size:.1f} MiB; each is gone for good after {DAYS} days")
 
 
 def export(
