@@ -43,6 +43,7 @@ T = TypeVar("T")
 VIEW = (
     *("comparison", "runs", "run", "sample", "chosen", "step", "axis", "job"),
     *("variable", "figures", "q", "system", "embedding"),
+    *("live", "temperature", "k", "noise", "tour"),
 )
 
 

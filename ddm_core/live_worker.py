@@ -13,7 +13,7 @@ import queue
 import sys
 import threading
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ class _Desk:
         self.asked: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.dropped: set[int] = set()
 
-    def read(self, stream: BinaryIO) -> None:
+    def read(self, stream: IO[bytes]) -> None:
         """Take requests in until the other side ends."""
         while (message := wire.receive(stream)) is not None:
             if "drop" in message.head:
@@ -130,7 +130,7 @@ def _written(number: int, result: Result, quality: Measured | None) -> wire.Mess
     return wire.Message(head, arrays)
 
 
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer until the other side ends.
 
     A request is {"number": n, "config": {...}}, or {"drop": n} for one that is not wanted any

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Message(NamedTuple):
     arrays: Mapping[str, np.ndarray] = {}
 
 
-def send(stream: BinaryIO, message: Message) -> None:
+def send(stream: IO[bytes], message: Message) -> None:
     """Write a message; OSError where nobody listens any more."""
     arrays = {name: np.ascontiguousarray(a) for name, a in message.arrays.items()}
     shapes = [[name, a.dtype.str, list(a.shape)] for name, a in arrays.items()]
@@ -46,7 +46,7 @@ def send(stream: BinaryIO, message: Message) -> None:
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> Message | None:
+def receive(stream: IO[bytes]) -> Message | None:
     """Read a message; None where the other side has ended.
 
     Raises:

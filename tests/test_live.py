@@ -162,9 +162,9 @@ def test_the_newest_request_of_a_client_wins_and_everybody_gets_a_turn(slow: Liv
 def test_what_nobody_wants_is_stopped_between_steps(slow: Live) -> None:
     begin = time.monotonic()
     with pytest.raises(Overtaken):
-        slow.ask(config(steps=999), client="a", wanted=lambda: time.monotonic() < begin + 0.1)
+        slow.ask(config(steps=400), client="a", wanted=lambda: time.monotonic() < begin + 0.1)
     slow.ask(config(steps=2), client="b")
-    assert time.monotonic() - begin < 5.0
+    assert time.monotonic() - begin < 3.0
 
 
 def test_a_child_that_dies_is_replaced(slow: Live) -> None:
@@ -185,7 +185,9 @@ def test_a_child_that_cannot_start_says_why() -> None:
 
 def test_it_ends_when_nobody_asks_and_starts_again(slow: Live) -> None:
     first = child()
-    first.wait(30)
+    end = time.monotonic() + 30
+    while slow.ready and time.monotonic() < end:
+        time.sleep(0.05)
     assert not slow.ready
     slow.ask(config(steps=3), client="a")
     second = child()

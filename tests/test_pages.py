@@ -24,6 +24,7 @@ from app.views.selected import differences
 from app.views.tables import summary_rows, written
 from ddm_core.config import make_config
 from ddm_core.jobs import Jobs
+from ddm_core.live import Live
 from ddm_core.queue import Queue
 from ddm_core.store import Store
 
@@ -38,6 +39,7 @@ def store(tmp_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     st.cache_resource.clear()
     # No worker is started for a page that is only looked at.
     monkeypatch.setattr(Jobs, "_start", nothing)
+    monkeypatch.setattr(Live, "warm", nothing)
     yield Store(tmp_store)
     st.cache_resource.clear()
 

@@ -8,6 +8,7 @@ import streamlit as st
 from app import forms, parts, state
 from app.catalogue import Catalogue, SystemCard
 from app.figures import points
+from app.views import live
 
 __all__ = ["page"]
 
@@ -48,11 +49,15 @@ def page() -> None:
         st.switch_page(
             st.session_state["pages"]["compare"], query_params={"job": state.view("job")}
         )
+    # Its place is here, its turn is last: what waits for a process must not hold up the rest.
+    turning = st.container()
     st.subheader("Systems at hand", anchor=False)
     st.caption("Training images of each expert, under the colour that it has on every page.")
     for card in (*usable, *(card for card in catalogue.systems if card.error)):
         _system(card)
     _recent(catalogue)
+    with turning:
+        live.section(catalogue)
 
 
 def _warm() -> None:

@@ -13,7 +13,7 @@ from app.figures.subjects import Subject
 from app.parts import literal
 from ddm_core.records import RunRecord
 
-__all__ = ["dots_of", "number", "number_rows", "summary_rows", "written"]
+__all__ = ["dots_of", "number", "number_rows", "numbers_table", "summary_rows", "written"]
 
 _TITLES = {
     "fid": "FID",
@@ -69,18 +69,36 @@ def _short(value: float) -> str:
 
 def summary_rows(records: Sequence[RunRecord], labels: Sequence[str]) -> pd.DataFrame:
     """A row per run, a column per number that any of them has; cells are Markdown."""
-    metrics = list(dict.fromkeys(name for record in records for name in record.metrics))
-    columns = [(name, _TITLES.get(name, name), "metrics") for name in metrics]
+    return numbers_table(
+        labels, [one.metrics for one in records], [one.summary for one in records]
+    )
+
+
+def numbers_table(
+    labels: Sequence[str],
+    metrics: Sequence[dict[str, Any]],
+    summaries: Sequence[dict[str, Any]],
+    *,
+    leave: Sequence[str] = (),
+) -> pd.DataFrame:
+    """The same of numbers that are in no record.
+
+    Arguments:
+        metrics, summaries: a dict per row, as a record has them.
+        leave: names of the summary that get no column.
+    """
+    known = list(dict.fromkeys(name for one in metrics for name in one))
+    columns = [(name, _TITLES.get(name, name), metrics) for name in known]
     columns += [
-        (name, title, "summary")
+        (name, title, summaries)
         for name, title in _COLUMNS
-        if any(written(record.summary.get(name)) for record in records)
+        if name not in leave and any(written(one.get(name)) for one in summaries)
     ]
     rows: list[dict[str, str]] = []
-    for index, (record, label) in enumerate(zip(records, labels, strict=True)):
+    for index, label in enumerate(labels):
         row = {"": f"**{'ABCDEFGH'[index]}**", "router": literal(label)}
-        for name, title, part in columns:
-            row[title] = written(getattr(record, part).get(name), _CELL)
+        for name, title, of in columns:
+            row[title] = written(of[index].get(name), _CELL)
         rows.append(row)
     return pd.DataFrame(rows)
 
