@@ -212,12 +212,28 @@ def _map(task: Task) -> None:
         task.report(stage.done, stage.says)
 
 
+def _field(task: Task) -> None:
+    # Imported here: a worker that only samples does without.
+    from ddm_core.analysis.field import field_of
+    from ddm_core.analysis.field_file import field_path, save_field
+
+    records = [task.store.run(id) for id in task.payload["runs"]]
+    for done, record in enumerate(records):
+
+        def tell(frame: int, frames: int, at: int = done, router: str = record.router) -> None:
+            task.report(at, f"{router}: step {frame} of {frames}")
+
+        flow = field_of(record.config, tell=tell)
+        save_field(field_path(task.store.root, record), flow)
+
+
 #: What jobs can do, by kind.
 HANDLERS: dict[str, Handler] = {
     "sample": _sample,
     "metrics": _measure,
     "audit": _audit,
     "map": _map,
+    "field": _field,
 }
 
 
