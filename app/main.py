@@ -22,6 +22,7 @@ from app.views import (
     disagreement,
     library,
     paradox,
+    routing,
     stability,
     start,
     trace,
@@ -63,6 +64,13 @@ PAGES = {
             icon=":material/timeline:",
             url_path="trace",
             help="One run step by step: which expert was asked, and everything that was measured.",
+        ),
+        st.Page(
+            routing.page,
+            title="Routing",
+            icon=":material/alt_route:",
+            url_path="routing",
+            help="Who is asked, and when does it change? Every sample, every step.",
         ),
         st.Page(
             ask.page,

@@ -44,6 +44,7 @@ VIEW = (
     *("comparison", "runs", "run", "sample", "chosen", "step", "axis", "job"),
     *("variable", "figures", "q", "system", "embedding"),
     *("live", "temperature", "k", "noise", "tour"),
+    *("routed", "order", "lead", "counted", "stages", "flow", "flows", "ground", "panels"),
 )
 
 

@@ -218,13 +218,21 @@ def _field(task: Task) -> None:
     from ddm_core.analysis.field_file import field_path, save_field
 
     records = [task.store.run(id) for id in task.payload["runs"]]
+    refused: RequestError | None = None
     for done, record in enumerate(records):
 
         def tell(frame: int, frames: int, at: int = done, router: str = record.router) -> None:
             task.report(at, f"{router}: step {frame} of {frames}")
 
-        flow = field_of(record.config, tell=tell)
+        try:
+            flow = field_of(record.config, tell=tell)
+        except RequestError as error:
+            # The others are drawn all the same; what cannot be is said at the end.
+            refused = refused or error
+            continue
         save_field(field_path(task.store.root, record), flow)
+    if refused is not None:
+        raise refused
 
 
 #: What jobs can do, by kind.

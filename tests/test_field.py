@@ -96,7 +96,7 @@ def test_steepness_counts_the_routers_gradient_and_frozen_weights_do_not(ring: S
     t = torch.full((3,), 0.4, dtype=x.dtype)
 
     class Frozen(Ensemble):
-        def forward(self, x_t, t, condition=None):  # noqa: ANN001, ANN202
+        def forward(self, x_t, t, condition=None):
             return self.mix(x_t, t, condition, weights=weights[: len(x_t)]).velocity
 
     weights = ensemble.mix(x, t).weights
