@@ -11,12 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ddm_core.branching import branch
     from ddm_core.run import Result, sample
     from ddm_core.systems import System, load_system
 
-__all__ = ["Result", "System", "load_system", "sample"]
+__all__ = ["Result", "System", "branch", "load_system", "sample"]
 
 _HOME = {
+    "branch": "ddm_core.branching",
     "Result": "ddm_core.run",
     "sample": "ddm_core.run",
     "System": "ddm_core.systems",

@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from ddm_core import disk
+from ddm_core.config import RunConfig
 from ddm_core.errors import RequestError
 from ddm_core.formats import check_trace, read_samples, read_trace
 from ddm_core.records import RUN_ID, RunRecord, read_record
@@ -190,8 +191,15 @@ def _checked_run(folder: Path, file: Path) -> RunRecord:
             raise RequestError(f"{file.name}: trace and samples of {folder.name} do not match")
     for picture in folder.rglob("*.png"):
         _check_picture(picture, file)
-    config = record.config.model_copy(update={"plugins": ()})
-    return record.model_copy(update={"config": config})
+    return record.model_copy(update={"config": _without_plugins(record.config)})
+
+
+def _without_plugins(config: RunConfig) -> RunConfig:
+    """The config, and those of the runs that it branches from, with no file to be run."""
+    branch = config.branch
+    if branch is not None:
+        branch = branch.model_copy(update={"of": _without_plugins(branch.of)})
+    return config.model_copy(update={"plugins": (), "branch": branch})
 
 
 def _check_picture(path: Path, file: Path) -> None:

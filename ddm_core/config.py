@@ -4,18 +4,51 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ddm_core.errors import RequestError
 
-__all__ = ["RunConfig", "make_config"]
+__all__ = ["Branch", "Leg", "RunConfig", "make_config"]
 
 #: Fields that change how a run is computed and kept, not what its samples are.
 _HOW = frozenset(
     {"probes", "observed", "shown", "batch", "device", "workers", "metrics", "plugins"}
 )
+#: What a branch shares with its parent: it goes on from that very state, on the same grid.
+_SHARED = ("system", "steps", "dtype")
+#: Branches of branches, at most.
+MOST_BRANCHES = 8
+
+
+class Branch(BaseModel):
+    """Where a run leaves the path of another one.
+
+    Up to the step the path is that of the parent, simulated again: a sample is its seed. From
+    there on the run goes its own way.
+
+    Arguments:
+        step: the first step that is the branch's own.
+        of: the parent's config, which may be a branch itself.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: Annotated[int, Field(ge=0)]
+    of: RunConfig
+
+
+class Leg(NamedTuple):
+    """A part of a path.
+
+    Arguments:
+        config: whose route, sampler, label and guidance it goes with.
+        start: its first step.
+    """
+
+    config: RunConfig
+    start: int
 
 
 class RunConfig(BaseModel):
@@ -35,6 +68,7 @@ class RunConfig(BaseModel):
         workers: batches at a time on a CPU, one thread each; 0 is one per core.
         metrics: names of quality metrics, computed after sampling.
         plugins: Python files that register components of the user's own.
+        branch: the run whose path this one leaves, and where; None for a run from x_T.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +90,26 @@ class RunConfig(BaseModel):
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     metrics: tuple[Annotated[str, Field(max_length=100)], ...] = ()
     plugins: tuple[Annotated[str, Field(max_length=1000)], ...] = ()
+    branch: Branch | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_parent(self) -> RunConfig:
+        if self.branch is not None:
+            _require_branch(self, self.branch)
+        return self
+
+    @property
+    def lineage(self) -> tuple[RunConfig, ...]:
+        """The config, its parent's, and so on up to the run that is no branch."""
+        return (self,) if self.branch is None else (self, *self.branch.of.lineage)
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """Who goes which part of the path, in order; what a branch cuts off is not there."""
+        if self.branch is None:
+            return (Leg(self, 0),)
+        before = [leg for leg in self.branch.of.legs if leg.start < self.branch.step]
+        return (*before, Leg(self, self.branch.step))
 
     @property
     def seeds(self) -> range:
@@ -65,9 +119,39 @@ class RunConfig(BaseModel):
     @property
     def digest(self) -> str:
         """12 hex digits of what the samples depend on: equal configs give equal samples."""
-        fields = self.model_dump(mode="json", exclude=set(_HOW))
+        fields = self.model_dump(mode="json", exclude={*_HOW, "branch"})
+        if self.branch is not None:
+            fields["branch"] = [self.branch.step, self.branch.of.digest]
         text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+Branch.model_rebuild()
+RunConfig.model_rebuild()
+
+
+def _require_branch(config: RunConfig, branch: Branch) -> None:
+    """ValueError where it cannot be a branch of that run; one sentence."""
+    parent = branch.of
+    for name in _SHARED:
+        one, other = getattr(config, name), getattr(parent, name)
+        if one != other:
+            raise ValueError(
+                f"a branch keeps its parent's {name}: {other!r}, not {one!r}; it may change "
+                "router, sampler, label and guidance"
+            )
+    if branch.step >= parent.steps:
+        raise ValueError(
+            f"step {branch.step} is not on the path: its {parent.steps} steps are 0 to "
+            f"{parent.steps - 1}"
+        )
+    if config.seeds.start < parent.seeds.start or config.seeds.stop > parent.seeds.stop:
+        raise ValueError(
+            f"the parent has samples {parent.seeds.start} to {parent.seeds.stop - 1}, not "
+            f"{config.seeds.start} to {config.seeds.stop - 1}"
+        )
+    if len(config.lineage) > 1 + MOST_BRANCHES:
+        raise ValueError(f"a branch of a branch goes {MOST_BRANCHES} deep at most")
 
 
 def make_config(fields: dict[str, Any]) -> RunConfig:
@@ -80,6 +164,8 @@ def make_config(fields: dict[str, Any]) -> RunConfig:
         return RunConfig.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "value_error":
+            raise RequestError(first["msg"].removeprefix("Value error, ")) from None
         where = ".".join(str(part) for part in first["loc"]) or "config"
         if first["type"] == "extra_forbidden":
             there = ", ".join(RunConfig.model_fields)

@@ -135,6 +135,29 @@ class Jobs:
             comparison=new_comparison() if comparison else None,
         )
 
+    def submit_branch(self, parent: str, config: RunConfig, *, title: str = "") -> str:
+        """Have a branch of a stored run made and compared with it.
+
+        Arguments:
+            parent: id of the run.
+            config: of the branch, as `ddm_core.branching.branch_config` makes it.
+
+        Raises:
+            RequestError: the config is no branch's.
+        """
+        if config.branch is None:
+            raise RequestError("this config is no branch: it leaves no other run's path")
+        change = config.model_dump(
+            mode="json", include={"seed", "num", "router", "sampler", "label", "guidance"}
+        )
+        return self.enqueue(
+            "branch",
+            {"parent": parent, "step": config.branch.step, **change},
+            title=title or f"{Path(config.system).name}: what if {config.router}",
+            device=config.device,
+            total=config.num * config.steps,
+        )
+
     def submit_metrics(
         self, runs: Sequence[str], metrics: Sequence[str], *, device: str = "auto"
     ) -> str:
@@ -313,9 +336,13 @@ def _absolute(config: RunConfig) -> RunConfig:
     """The same config for a process that may have been started in another folder."""
     system = Path(config.system)
     named = len(system.parts) > 1 and system.is_dir()
+    branch = config.branch
+    if branch is not None:
+        branch = branch.model_copy(update={"of": _absolute(branch.of)})
     return config.model_copy(
         update={
             "system": str(system.absolute()) if named else config.system,
+            "branch": branch,
             "plugins": tuple(str(Path(plugin).absolute()) for plugin in config.plugins),
         }
     )

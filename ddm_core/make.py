@@ -20,7 +20,15 @@ from ddm_core.store import Store
 from ddm_core.systems import load_system
 from ddm_core.systems.base import System
 
-__all__ = ["Order", "Yardstick", "make_run", "measure_run", "prepare", "yardstick"]
+__all__ = [
+    "Order",
+    "Yardstick",
+    "make_run",
+    "measure_run",
+    "prepare",
+    "yardstick",
+    "yardstick_or_none",
+]
 
 FEWEST = 2  # samples that have a covariance
 
@@ -93,6 +101,11 @@ def yardstick(system: System, extractor: str = "own", device: str = "auto") -> Y
     features = extractor_of(system, extractor, pick_device(device))
     suffix = "" if extractor == "own" else f"@{extractor}"
     return Yardstick(system.digest, suffix, features, reference_of(system, features))
+
+
+def yardstick_or_none(system: System, device: str = "auto") -> Yardstick | None:
+    """The same, or None for a system that has nothing to be measured with."""
+    return None if system.extractor is None else yardstick(system, device=device)
 
 
 def make_run(

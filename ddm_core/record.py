@@ -13,7 +13,7 @@ from ddm_core.denoise import Denoiser
 from ddm_core.ensemble import Ensemble
 from ddm_core.errors import WorkError
 from ddm_core.probes.base import Probe, Scene
-from ddm_core.rollout import Step, rollout
+from ddm_core.rollout import Segment, Step, along
 from ddm_core.trace import as_array
 
 __all__ = ["record"]
@@ -105,14 +105,14 @@ def _require_finite(finite: Tensor, times: Sequence[float], scene: Scene) -> Non
 
 
 class _NotANumber(Exception):
-    def __init__(self, expert: int) -> None:
+    def __init__(self, expert: int | None) -> None:
         self.expert = expert
 
 
 class _Watched(Denoiser):
-    """An expert that is looked at after every call."""
+    """An expert that is looked at after every call; None stands for the monolith."""
 
-    def __init__(self, denoiser: Denoiser, expert: int) -> None:
+    def __init__(self, denoiser: Denoiser, expert: int | None) -> None:
         super().__init__(denoiser.schedule)
         self.denoiser = denoiser
         self.expert = expert
@@ -130,15 +130,14 @@ def _culprit(scene: Scene, row: int, times: Sequence[float]) -> str:
     A sample is its seed: the lost one is sampled again, alone, and everybody is looked at after
     each call. The loop itself cannot look: it would wait for the device at every step.
     """
-    ensemble, sampler = scene.ensemble, scene.sampler
-    if sampler is None:
+    if scene.sampler is None:
         return "an expert or the router"
+    own = Segment(scene.ensemble, scene.sampler, scene.condition)
+    experts = len(scene.system.experts)
+    segments = [_watched(part, row, experts) for part in scene.segments or (own,)]
     noise = scene.noise._replace(seeds=scene.noise.seeds[row : row + 1])
-    condition = None if scene.condition is None else scene.condition[row : row + 1]
-    watched = [_Watched(expert, k) for k, expert in enumerate(ensemble.experts)]
-    own = Ensemble(watched, ensemble.route, ensemble.schedule)
     try:
-        for step in rollout(own, sampler, noise.initial(), times, noise, condition):
+        for step in along(segments, noise.initial(), times, noise):
             # A strategy that draws makes sound weights of any probabilities.
             if not bool(step.mixture.probabilities.isfinite().all()):
                 return "the router"
@@ -147,6 +146,16 @@ def _culprit(scene: Scene, row: int, times: Sequence[float]) -> str:
             if not bool(step.x_s.isfinite().all()):
                 return "the sampler"
     except _NotANumber as found:
-        alone = len(ensemble.experts) < len(scene.system.experts)
-        return "the monolith" if alone else f"expert {found.expert}"
+        return f"expert {found.expert}" if found.expert is not None else "the monolith"
     return "an expert or the router"
+
+
+def _watched(part: Segment, row: int, experts: int) -> Segment:
+    """The same segment for one sample, every expert looked at."""
+    ensemble = part.ensemble
+    alone = len(ensemble.experts) < experts
+    watched = [_Watched(one, None if alone else k) for k, one in enumerate(ensemble.experts)]
+    return part._replace(
+        ensemble=Ensemble(watched, ensemble.route, ensemble.schedule),
+        condition=None if part.condition is None else part.condition[row : row + 1],
+    )

@@ -41,6 +41,9 @@ class RunRecord(BaseModel):
         metrics: quality by name: value, low, high, n, protocol, extractor, method.
         summary: numbers of the trace by name: value, low, high, n, method.
         comparison: shared by the runs of one comparison, or None.
+        parent: id of the run that a branch was made from, which may be gone; else None.
+        departure: how a branch differs from its parent, by name; see
+            `ddm_core.analysis.branches`.
         tags, note: the user's own words.
         error: why it is not done, or "".
     """
@@ -60,6 +63,8 @@ class RunRecord(BaseModel):
     metrics: dict[str, dict[str, Any]] = {}
     summary: dict[str, dict[str, Any]] = {}
     comparison: Annotated[str, Field(max_length=100)] | None = None
+    parent: Annotated[str, Field(pattern=f"^{RUN_ID.pattern}$", max_length=200)] | None = None
+    departure: dict[str, dict[str, Any]] = {}
     tags: tuple[Annotated[str, Field(min_length=1, max_length=60)], ...] = ()
     note: Annotated[str, Field(max_length=10_000)] = ""
     error: str = ""

@@ -17,7 +17,7 @@ from ddm_core.ensemble import Ensemble, Memory, Mixture
 from ddm_core.noise import Noise
 from ddm_core.samplers.base import Mix, Sampler, Transition
 
-__all__ = ["Step", "bound", "noising", "rollout"]
+__all__ = ["Segment", "Step", "along", "bound", "noising", "rollout", "segment_at"]
 
 
 class Step(NamedTuple):
@@ -33,6 +33,34 @@ class Step(NamedTuple):
     noise: Tensor | None  # [sample, *], what a stochastic sampler was given
     memory: Memory  # of the step before: what the route knew when it decided
     draw: Tensor | None  # [sample], what a drawing strategy was given
+
+
+class Segment(NamedTuple):
+    """A part of a path: who goes on from which step."""
+
+    ensemble: Ensemble
+    sampler: Sampler
+    condition: Tensor | None  # [sample, *]
+    start: int = 0  # the step at which it takes over
+    resumes: bool = False  # its strategy is that of the segment before, and remembers
+
+    def memory(self, index: int, before: Mixture | None) -> Memory:
+        """What routing knows at a step, from the mixture of the step before.
+
+        A new strategy begins without memory. The predicted clean sample is no memory of a
+        strategy: it belongs to the state, and is handed on to a router that looks at it.
+        """
+        if before is None:
+            return Memory()
+        if index > self.start:
+            return before.memory
+        kept = before.memory.strategy if self.resumes else None
+        return Memory(kept, before.mean if self.ensemble.route.needs_x_0 else None)
+
+
+def segment_at(segments: Sequence[Segment], index: int) -> Segment:
+    """The segment that a step belongs to: the last one that has begun."""
+    return next(one for one in reversed(segments) if one.start <= index)
 
 
 def bound(
@@ -63,16 +91,28 @@ def rollout(
     condition: Tensor | None = None,
 ) -> Iterator[Step]:
     """Sample: from x_T [sample, *] at times[0] to times[-1], a Step per interval."""
-    memory = Memory()
+    return along([Segment(ensemble, sampler, condition)], x_T, times, noise)
+
+
+def along(
+    segments: Sequence[Segment], x_T: Tensor, times: Sequence[float], noise: Noise
+) -> Iterator[Step]:
+    """Sample over segments, the first of which starts at 0: the path of a branch.
+
+    The noise of a step is that of its index, whoever goes it.
+    """
+    before: Mixture | None = None
     x_t = x_T
     for index, (t, s) in enumerate(itertools.pairwise(times)):
+        part = segment_at(segments, index)
+        ensemble, sampler = part.ensemble, part.sampler
+        memory = part.memory(index, before)
         draw = noise.uniform(index) if ensemble.route.draws else None
         fresh = noise.step(index) if sampler.stochastic else None
-        mix = bound(ensemble, condition, memory, draw)
+        mix = bound(ensemble, part.condition, memory, draw)
         done: Transition = sampler.step(mix, ensemble.schedule, x_t, t, s, fresh)
         yield Step(index, t, s, x_t, done.x_s, done.mixture, done.calls, fresh, memory, draw)
-        memory = done.mixture.memory
-        x_t = done.x_s
+        before, x_t = done.mixture, done.x_s
 
 
 def noising(

@@ -19,15 +19,15 @@ from torch import Tensor
 
 from ddm_core.config import RunConfig, make_config
 from ddm_core.devices import batch_on, device_name, pick_device, workers_on
-from ddm_core.errors import RequestError, WorkError, unknown
+from ddm_core.errors import RequestError, WorkError
 from ddm_core.noise import Noise
 from ddm_core.probes.base import Probe, Scene, parse_probes
 from ddm_core.probes.pictures import to_uint8
 from ddm_core.record import record
-from ddm_core.registry import load_plugin, spec
-from ddm_core.rollout import Step, rollout
-from ddm_core.routes import RouteSpec, build_ensemble, parse_route
-from ddm_core.samplers.base import SAMPLERS
+from ddm_core.registry import load_plugin
+from ddm_core.rollout import Step, along
+from ddm_core.routes import parse_route
+from ddm_core.segments import normal, segments
 from ddm_core.systems import load_system, name_of
 from ddm_core.systems.base import System
 from ddm_core.trace import join
@@ -76,7 +76,6 @@ class _Plan(NamedTuple):
 
     config: RunConfig
     system: System
-    route: RouteSpec
     device: torch.device
     dtype: torch.dtype
     probes: tuple[Probe, ...]
@@ -213,27 +212,17 @@ def execute(
 
 
 def _plan(config: RunConfig, system: System | None) -> _Plan:
-    for plugin in config.plugins:
+    for plugin in dict.fromkeys(file for one in config.lineage for file in one.plugins):
         load_plugin(plugin)
-    route = parse_route(config.router)
-    sampler = SAMPLERS.parse(config.sampler)
     device = pick_device(config.device)
     system = system or load_system(config.system)
-    if config.label is not None and config.label >= len(system.labels):
-        there = ", ".join(map(str, range(len(system.labels)))) or "none (it is unconditional)"
-        raise unknown(f"label of system '{system.name}'", config.label, [there])
-    if config.guidance != 1.0 and config.label is None:
-        cure = "add one" if system.labels else f"system '{system.name}' has none: leave it at 1"
-        raise RequestError(f"guidance {config.guidance:g} needs a label to guide to; {cure}")
-    # Bound once for its errors: a learned router without a network, an expert that is not there.
-    build_ensemble(system, route)
+    fixed = normal(config, system)
     probes = parse_probes(config.probes, system)
-    if route.monolith:
+    if any(parse_route(leg.config.router).monolith for leg in fixed.legs):
         probes = tuple(probe for probe in probes if not probe.of_experts)
     _require_memory(config, system, probes)
-    normal = config.model_copy(update={"router": str(route), "sampler": spec(sampler)})
     dtype = torch.float64 if config.dtype == "float64" else torch.float32
-    return _Plan(normal, system.to(device, dtype), route, device, dtype, probes)
+    return _Plan(fixed, system.to(device, dtype), device, dtype, probes)
 
 
 def _require_memory(config: RunConfig, system: System, probes: Sequence[Probe]) -> None:
@@ -346,24 +335,14 @@ def _start_worker(device: torch.device) -> None:
 
 def _run_batch(plan: _Plan, batch: _Batch, watch: _Watch) -> _Part:
     config, system = plan.config, plan.system
-    ensemble = build_ensemble(
-        system,
-        plan.route,
-        guidance=config.guidance,
-        bfloat16=config.dtype == "bfloat16",
-        dense=any(probe.needs_all_experts for probe in batch.probes),
-    )
-    sampler = SAMPLERS.parse(config.sampler)
+    dense = any(probe.needs_all_experts for probe in batch.probes)
+    path = segments(config, system, len(batch.seeds), plan.device, dense=dense)
+    own = path[-1]
     noise = Noise(batch.seeds, system.shape, plan.dtype, plan.device)
-    condition = None
-    if config.label is not None:
-        condition = torch.full((len(batch.seeds),), config.label, device=plan.device)
     with torch.no_grad():
         x_T = noise.initial()
-        scene = Scene(system, ensemble, sampler, noise, condition, batch.shown)
-        steps = rollout(
-            ensemble, sampler, x_T, system.schedule.times(config.steps), noise, condition
-        )
+        scene = Scene(system, own.ensemble, own.sampler, noise, own.condition, batch.shown, path)
+        steps = along(path, x_T, system.schedule.times(config.steps), noise)
         x_0, trace = record(watch.follow(steps, batch), config.steps, scene, batch.probes)
     host = x_T.cpu().to(torch.float32).numpy()
     return x_0, trace, [hashlib.sha256(row.tobytes()).digest() for row in host]

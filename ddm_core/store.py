@@ -131,7 +131,9 @@ class Store:
         return path
 
     @contextmanager
-    def begin(self, config: RunConfig, *, comparison: str | None = None) -> Generator[Draft]:
+    def begin(
+        self, config: RunConfig, *, comparison: str | None = None, parent: str | None = None
+    ) -> Generator[Draft]:
         """A place for a run that is about to be made; left without `save`, it disappears.
 
         Raises:
@@ -146,6 +148,7 @@ class Store:
             router=config.router,
             config=config,
             comparison=comparison,
+            parent=parent,
             error=_INTERRUPTED,
         )
         folder = self.root / disk.owned("tmp", record.id)
@@ -163,6 +166,7 @@ class Store:
         result: Result,
         *,
         comparison: str | None = None,
+        parent: str | None = None,
         metrics: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> RunRecord:
         """Keep a result.
@@ -170,7 +174,7 @@ class Store:
         Raises:
             WorkError: the disk is full, the folder is not writable.
         """
-        with self.begin(result.config, comparison=comparison) as draft:
+        with self.begin(result.config, comparison=comparison, parent=parent) as draft:
             return draft.save(result, metrics)
 
     def add_metrics(self, id: str, metrics: Mapping[str, Mapping[str, Any]]) -> RunRecord:
@@ -181,6 +185,15 @@ class Store:
             return {"metrics": {**record.metrics, **fresh}}
 
         return self._change(id, change)
+
+    def set_departure(self, id: str, departure: Mapping[str, Mapping[str, Any]]) -> RunRecord:
+        """Note how a branch differs from its parent."""
+        fresh = {name: dict(one) for name, one in departure.items()}
+        return self._change(id, lambda record: {"departure": fresh})
+
+    def branches(self, id: str) -> list[RunRecord]:
+        """The runs that branch from a run, oldest first."""
+        return [run for run in reversed(self.runs()) if run.parent == id]
 
     def label(
         self, id: str, *, tags: Sequence[str] | None = None, note: str | None = None
@@ -291,16 +304,21 @@ class Store:
             with disk.told("import runs", self.root):
                 records = unpack(file, place)
                 with disk.exclusive(self.root):
+                    moved: dict[str, str] = {}
                     for record in records:
                         here = self.root / record.id
+                        if record.parent in moved:
+                            # Older ids come first: a parent has its new one already.
+                            record = record.model_copy(update={"parent": moved[record.parent]})
                         if not here.exists():
                             out.append(self._take(place / record.id, record))
                         elif same_run(here, place / record.id):
                             out.append(read_record(here))
                         else:
                             fresh = new_id(record.system, record.router)
-                            moved = record.model_copy(update={"id": fresh})
-                            out.append(self._take(place / record.id, moved))
+                            moved[record.id] = fresh
+                            new = record.model_copy(update={"id": fresh})
+                            out.append(self._take(place / record.id, new))
                 disk.sync_folder(self.root)
         finally:
             if place.exists():

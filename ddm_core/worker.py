@@ -19,9 +19,17 @@ import numpy as np
 from pydantic import ValidationError
 
 from ddm_core import disk, pictures
+from ddm_core.branching import branch_config, make_branch, order_branch
 from ddm_core.config import RunConfig, make_config
 from ddm_core.errors import RequestError, WorkError
-from ddm_core.make import Order, make_run, measure_run, prepare, yardstick
+from ddm_core.make import (
+    Order,
+    make_run,
+    measure_run,
+    prepare,
+    yardstick,
+    yardstick_or_none,
+)
 from ddm_core.queue import Claim, Queue
 from ddm_core.run import Cancelled, Progress
 from ddm_core.store import Store
@@ -175,6 +183,30 @@ def _measure(task: Task) -> None:
         task.runs.append(record.id)
 
 
+def _branch(task: Task) -> None:
+    parent = task.store.run(task.payload["parent"])
+    asked = task.payload
+    config = branch_config(
+        parent.config,
+        step=asked["step"],
+        seeds=range(asked["seed"], asked["seed"] + asked["num"]),
+        router=asked["router"],
+        sampler=asked["sampler"],
+        label=asked["label"],
+        guidance=asked["guidance"],
+    )
+    order = order_branch(parent, config)
+    series = _Series(task, [order])
+    record = make_branch(
+        task.store,
+        parent,
+        order,
+        on_progress=series.sampling,
+        yardstick=lambda: yardstick_or_none(order.system, order.config.device),
+    )
+    task.runs.append(record.id)
+
+
 #: An audit tells its progress in thousandths: what it will do is known only when it has begun.
 AUDIT_UNITS = 1000
 
@@ -238,6 +270,7 @@ def _field(task: Task) -> None:
 #: What jobs can do, by kind.
 HANDLERS: dict[str, Handler] = {
     "sample": _sample,
+    "branch": _branch,
     "metrics": _measure,
     "audit": _audit,
     "map": _map,

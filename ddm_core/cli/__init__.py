@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from ddm_core.cli import audit, components, dashboard, library, sampling, training
+from ddm_core.cli import audit, branch, components, dashboard, library, sampling, training
 from ddm_core.errors import RequestError, WorkError
 
 __all__ = ["app", "main", "run"]
@@ -24,7 +24,7 @@ app = typer.Typer(
     help="An instrument for decentralized diffusion models: sample, trace and compare routers.",
     rich_markup_mode="rich",
 )
-for group in (dashboard, components, sampling, library, audit, training):
+for group in (dashboard, components, sampling, branch, library, audit, training):
     group.register(app)
 
 

@@ -13,7 +13,7 @@ from ddm_core.ensemble import Ensemble
 from ddm_core.errors import RequestError
 from ddm_core.noise import Noise
 from ddm_core.registry import Registry
-from ddm_core.rollout import Step
+from ddm_core.rollout import Segment, Step, segment_at
 from ddm_core.samplers.base import Sampler
 from ddm_core.systems.base import System
 from ddm_core.trace import Variable
@@ -30,6 +30,16 @@ class Scene(NamedTuple):
     noise: Noise
     condition: Tensor | None  # [sample, *]
     shown: int  # the first samples, of which pictures are kept
+    segments: tuple[Segment, ...] = ()  # of a branch, whose path begins as its parent's
+
+    def at(self, index: int) -> Scene:
+        """The scene of one step: on a branch, ensemble and sampler of the parent come first."""
+        if not self.segments:
+            return self
+        part = segment_at(self.segments, index)
+        return self._replace(
+            ensemble=part.ensemble, sampler=part.sampler, condition=part.condition
+        )
 
 
 #: Measures one step: a tensor shaped like the variable's dims without "step", on the device.

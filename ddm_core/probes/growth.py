@@ -11,33 +11,36 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ddm_core.ensemble import Ensemble, Memory
+from ddm_core.ensemble import Ensemble, Mixture
 from ddm_core.probes.base import Meter, Probe, Scene, register
 from ddm_core.registry import setting
-from ddm_core.rollout import Step, bound
+from ddm_core.rollout import Segment, Step, bound, segment_at
 from ddm_core.trace import Variable
 
 __all__ = ["PerturbationGrowth", "PerturbationGrowthFrozen"]
 
 
 def _twin(scene: Scene, h: float, *, frozen: bool) -> Meter:
-    # The twin runs the experts that it needs and no more, whatever the recorded run shows.
-    own = Ensemble(scene.ensemble.experts, scene.ensemble.route, scene.ensemble.schedule)
     sampler = scene.sampler
+    if sampler is None:
+        # Real data noised to every t are no trajectory: nothing grows.
+        return lambda step: torch.full_like(step.x_t.flatten(1)[:, 0], torch.nan)
+    segments = scene.segments or (Segment(scene.ensemble, sampler, scene.condition),)
     where: Tensor | None = None
-    memory = Memory()
+    before: Mixture | None = None
 
     def meter(step: Step) -> Tensor:
-        nonlocal where, memory
-        if sampler is None:
-            # Real data noised to every t are no trajectory: nothing grows.
-            return torch.full_like(step.x_t.flatten(1)[:, 0], torch.nan)
+        nonlocal where, before
         if where is None:
             where = step.x_t + h * scene.noise.direction()
         weights = step.mixture.weights if frozen else None
-        mix = bound(own, scene.condition, memory, step.draw, weights)
-        done = sampler.step(mix, own.schedule, where, step.t, step.s, step.noise)
-        where, memory = done.x_s, done.mixture.memory
+        # Where the sample's path changes hands, the twin's does.
+        part = segment_at(segments, step.index)
+        # The twin runs the experts that it needs and no more, whatever the recorded run shows.
+        own = Ensemble(part.ensemble.experts, part.ensemble.route, part.ensemble.schedule)
+        mix = bound(own, part.condition, part.memory(step.index, before), step.draw, weights)
+        done = part.sampler.step(mix, own.schedule, where, step.t, step.s, step.noise)
+        where, before = done.x_s, done.mixture
         return (where - step.x_s).flatten(1).norm(dim=1) / h
 
     return meter

@@ -12,14 +12,17 @@ from ddm_core.ensemble import Ensemble
 from ddm_core.probes.base import Meter, Probe, Scene, register
 from ddm_core.registry import setting
 from ddm_core.rollout import Step, bound
+from ddm_core.samplers.base import Mix
 from ddm_core.schedules import expand
 from ddm_core.trace import Variable
 
 __all__ = ["LocalLipschitz", "LocalLipschitzDifference"]
 
 
-def _own(scene: Scene) -> Ensemble:
-    return Ensemble(scene.ensemble.experts, scene.ensemble.route, scene.ensemble.schedule)
+def _field(scene: Scene, step: Step) -> Mix:
+    here = scene.at(step.index)
+    own = Ensemble(here.ensemble.experts, here.ensemble.route, here.ensemble.schedule)
+    return bound(own, here.condition, step.memory, step.draw)
 
 
 def _unit(x: Tensor) -> Tensor:
@@ -47,12 +50,11 @@ class LocalLipschitz(Probe):
     first: int = setting(8, "power iterations at the first step", low=1, high=1000)
 
     def begin(self, scene: Scene) -> Meter:
-        own = _own(scene)
         u: Tensor | None = None
 
         def meter(step: Step) -> Tensor:
             nonlocal u
-            mix = bound(own, scene.condition, step.memory, step.draw)
+            mix = _field(scene, step)
             fresh = scene.noise.direction(1 + step.index)
             u = fresh if u is None else _unit(u + 0.3 * fresh)
             length = u.new_zeros(len(u))
@@ -93,10 +95,8 @@ class LocalLipschitzDifference(Probe):
     h: float = setting(0.1, "step length", low=1e-9, high=100.0)
 
     def begin(self, scene: Scene) -> Meter:
-        own = _own(scene)
-
         def meter(step: Step) -> Tensor:
-            mix = bound(own, scene.condition, step.memory, step.draw)
+            mix = _field(scene, step)
             total = torch.zeros_like(step.x_t.flatten(1)[:, 0])
             for m in range(self.directions):
                 u = scene.noise.direction(2 + step.index * self.directions + m)

@@ -1,0 +1,184 @@
+"""What if: a run that leaves the path of another one, from any step and sample of it.
+
+Nothing of the parent's states needs to be kept: a sample is its seed, and the path up to the step
+is simulated again. A branch is a run like any other and may be branched from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ddm_core.config import RunConfig, make_config
+from ddm_core.errors import RequestError
+
+if TYPE_CHECKING:
+    from ddm_core.make import Order, Yardstick
+    from ddm_core.records import RunRecord
+    from ddm_core.run import Progress, Result
+    from ddm_core.store import Store
+    from ddm_core.systems.base import System
+
+__all__ = ["branch", "branch_config", "change_in_words", "make_branch", "order_branch"]
+
+#: Pictures of every step that a branch keeps, at most.
+MOST_SHOWN = 16
+
+
+def branch_config(
+    parent: RunConfig,
+    *,
+    step: int,
+    seeds: Sequence[int] | None = None,
+    router: str | None = None,
+    sampler: str | None = None,
+    label: int | None = None,
+    guidance: float | None = None,
+) -> RunConfig:
+    """The config of a branch; what is None stays as the parent has it.
+
+    Arguments:
+        step: the first one that is the branch's own, from 0.
+        seeds: consecutive samples of the parent's; None for all of them.
+
+    Raises:
+        RequestError: one sentence: what cannot be, and what can.
+    """
+    chosen = parent.seeds if seeds is None else seeds
+    if len(chosen) == 0 or list(chosen) != list(range(chosen[0], chosen[0] + len(chosen))):
+        raise RequestError("seeds of a branch must be consecutive and at least one")
+    changed = {"router": router, "sampler": sampler, "label": label, "guidance": guidance}
+    return make_config(
+        {
+            **parent.model_dump(exclude={"branch", "metrics", "batch"}),
+            **{name: value for name, value in changed.items() if value is not None},
+            "seed": int(chosen[0]),
+            "num": len(chosen),
+            "shown": min(MOST_SHOWN, len(chosen)),
+            "branch": {"step": step, "of": parent.model_dump()},
+        }
+    )
+
+
+def change_in_words(config: RunConfig) -> str:
+    """What a branch changes, as in "from step 12: expert 3 alone, sampler heun"."""
+    if config.branch is None:
+        return config.router
+    of = config.branch.of
+    words: list[str] = []
+    if config.router != of.router:
+        words.append(config.router)
+    if config.sampler != of.sampler:
+        words.append(f"sampler {config.sampler}")
+    if config.label != of.label:
+        words.append("no label" if config.label is None else f"label {config.label}")
+    if config.guidance != of.guidance:
+        words.append(f"guidance {config.guidance:g}")
+    return ", ".join(words) or "nothing changed"
+
+
+def branch(
+    run: Result | RunConfig,
+    *,
+    step: int,
+    router: str | None = None,
+    seeds: Sequence[int] | None = None,
+    sampler: str | None = None,
+    label: int | None = None,
+    guidance: float | None = None,
+    system: System | None = None,
+) -> Result:
+    """Resample a run from the very state that it had at a step: the front door for notebooks.
+
+    Arguments:
+        run: a result of `ddm.sample`, or a config.
+        step: the first one that goes another way.
+        router: a route spec, such as fixed:expert=3/full.
+        seeds: which samples; None for all.
+        system: already loaded, if it is at hand.
+
+    Raises:
+        RequestError: the request was wrong; one sentence.
+    """
+    from ddm_core.run import execute
+
+    parent = run if isinstance(run, RunConfig) else run.config
+    config = branch_config(
+        parent,
+        step=step,
+        seeds=seeds,
+        router=router,
+        sampler=sampler,
+        label=label,
+        guidance=guidance,
+    )
+    return execute(config, system=system)
+
+
+def order_branch(parent: RunRecord, config: RunConfig) -> Order:
+    """A branch of a stored run that can be made: names are checked, the system is loaded.
+
+    Raises:
+        RequestError: the run has no path, or the system has changed since.
+    """
+    from ddm_core.make import prepare
+
+    if parent.status != "done":
+        raise RequestError(f"run {parent.id} was {parent.status}: it has no path to branch from")
+    (order,) = prepare([config])
+    before = parent.hashes.get("system", order.system.digest)
+    if before != order.system.digest:
+        raise RequestError(
+            f"run {parent.id} was sampled from another version of '{parent.system}'"
+        )
+    return order
+
+
+def make_branch(
+    store: Store,
+    parent: RunRecord,
+    order: Order,
+    *,
+    on_progress: Callable[[Progress], None],
+    yardstick: Callable[[], Yardstick | None],
+) -> RunRecord:
+    """Sample and keep a branch, then note how it differs from its parent.
+
+    Arguments:
+        yardstick: what samples are measured with, once there is something to measure; None where
+            the system has nothing.
+    """
+    from ddm_core.run import execute
+
+    with store.begin(order.config, parent=parent.id) as draft:
+        record = draft.save(execute(order.config, on_progress, system=order.system))
+    return store.set_departure(record.id, _departure(store, parent, record, yardstick()))
+
+
+def _departure(
+    store: Store, parent: RunRecord, record: RunRecord, rule: Yardstick | None
+) -> dict[str, dict[str, Any]]:
+    from ddm_core.analysis.branches import Side, departures, to_json
+
+    assert record.config.branch is not None
+    sides: list[Side] = []
+    for id in (record.id, parent.id):
+        samples, trace = store.samples(id), store.trace(id)
+        first = record.config.seed - int(samples.seeds[0])
+        rows = slice(first, first + record.config.num)
+        images = samples.images[rows]
+        away = None if rule is None else _real_distance(images, rule)
+        sides.append(Side(images, trace.isel(sample=rows), away))
+    return to_json(departures(*sides, step=record.config.branch.step))
+
+
+def _real_distance(images: Any, rule: Yardstick) -> Any:
+    import numpy as np
+
+    from ddm_core.analysis.quality import per_sample_distance
+    from ddm_core.metrics.extractors.base import extract_features
+
+    features = extract_features(
+        rule.extractor, np.moveaxis(images, -1, 1) if images.ndim == 4 else images
+    )
+    return per_sample_distance(features, rule.reference.features)
