@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from app.audit_evidence import Accuracy, Alignment, Disagreement, RouterQuality
 from app.untrusted import (
     NOTHING,
     Count,
@@ -115,160 +116,6 @@ class Definition(Part):
     better: Literal["lower", "higher"] | None = None
 
 
-class AlignmentRoute(Part):
-    """Distances and hits of a route at each t."""
-
-    router: Text
-    chosen: Estimates = ()
-    not_chosen: Estimates = ()
-    hit: Estimates = ()
-    hit_chance: Numbers = ()
-    rank: Estimates = ()
-    rank_chance: Number = None
-    definition: Text = ""
-
-
-class Noising(Part):
-    """Whether the true cluster is chosen when real data are noised."""
-
-    times: Numbers
-    router: Text
-    hit: Estimates
-    chance: Numbers = ()
-
-
-class Alignment(Part):
-    """Are the chosen experts the near ones?"""
-
-    times: Numbers
-    routes: tuple[AlignmentRoute, ...] = ()
-    noising: Noising | None = None
-
-    @model_validator(mode="after")
-    def _fits(self) -> Alignment:
-        for one in self.routes:
-            lists = (one.chosen, one.not_chosen, one.hit, one.hit_chance, one.rank)
-            same(self, self.times, **{f"list {i}": part for i, part in enumerate(lists)})
-        if self.noising is not None:
-            same(self, self.noising.times, hit=self.noising.hit, chance=self.noising.chance)
-        return self
-
-
-class AccuracyRoute(Part):
-    """Denoising error of chosen and other experts at each t."""
-
-    router: Text
-    chosen: Estimates = ()
-    not_chosen: Estimates = ()
-    difference: Estimates = ()
-
-
-class Loss(Part):
-    """Denoising loss of a route at each t, and its excess over two better choices of weights."""
-
-    router: Text
-    loss: Estimates = ()
-    over_oracle: Estimates = ()
-    over_best: Estimates = ()
-
-
-class Accuracy(Part):
-    """Do the chosen experts predict better? matrix: [time][expert][cluster]."""
-
-    times: Numbers
-    clusters_n: tuple[Count, ...] = ()
-    matrix: tuple[tuple[Numbers, ...], ...] = ()
-    routes: tuple[AccuracyRoute, ...] = ()
-    loss: tuple[Loss, ...] = ()
-    source: Text = ""
-
-    @model_validator(mode="after")
-    def _fits(self) -> Accuracy:
-        same(self, self.times, matrix=self.matrix)
-        for one in self.routes:
-            same(self, self.times, chosen=one.chosen, others=one.not_chosen, d=one.difference)
-        for one in self.loss:
-            same(self, self.times, loss=one.loss, oracle=one.over_oracle, best=one.over_best)
-        return self
-
-
-class Bin(Part):
-    """A bin of the reliability diagram."""
-
-    low: Number
-    high: Number
-    confidence: Number
-    accuracy: Number
-    n: Count = 0
-
-
-class RouterQuality(Part):
-    """How well the router knows the true cluster of noised data."""
-
-    name: Text
-    times: Numbers
-    accuracy: Estimates = ()
-    ece: Numbers = ()
-    entropy: Estimates = ()
-    chance: Number = None
-    reliability: tuple[Bin, ...] = ()
-    ece_all: Number = None
-    temperature: E = NOTHING
-    nll: Number = None
-    nll_fitted: Number = None
-
-    @model_validator(mode="after")
-    def _fits(self) -> RouterQuality:
-        return same(self, self.times, accuracy=self.accuracy, ece=self.ece, entropy=self.entropy)
-
-
-class Bucket(Part):
-    """Samples of equal disagreement."""
-
-    low: Number
-    high: Number
-    n: Count = 0
-    quality: E
-    distance: E = NOTHING
-    picture: Picture = None
-
-
-class DisagreementRoute(Part):
-    """Disagreement of a route at each t, and quality by bucket of it."""
-
-    router: Text
-    by_t: Estimates = ()
-    buckets: tuple[Bucket, ...] = ()
-    spearman: E = NOTHING
-    p: Number = None
-
-
-class Pixels(Part):
-    """Where in the image experts disagree: maps [time][row][column]."""
-
-    times: Numbers
-    maps: tuple[tuple[Numbers, ...], ...]
-
-    @model_validator(mode="after")
-    def _fits(self) -> Pixels:
-        return same(self, self.times, maps=self.maps)
-
-
-class Disagreement(Part):
-    """Does quality fall where experts disagree?"""
-
-    times: Numbers
-    routes: tuple[DisagreementRoute, ...] = ()
-    pixels: Pixels | None = None
-    across: E = NOTHING
-
-    @model_validator(mode="after")
-    def _fits(self) -> Disagreement:
-        for one in self.routes:
-            same(self, self.times, by_t=one.by_t)
-        return self
-
-
 class LeagueRow(Part):
     """How well a diagnostic orders routes by quality."""
 
@@ -352,6 +199,7 @@ class Plan(Part):
     quality: Text
     quality_title: Text = ""
     quality_protocol: Text = ""
+    protocols: Annotated[dict[Text, Text], Field(max_length=100, default_factory=dict)]
     experts: Count
     sparse: Text = ""
     full: Text = ""

@@ -21,6 +21,7 @@ from app.figures import (
     routes_scatter,
 )
 from app.figures.claims import finite, written
+from app.report_evidence import accuracy, alignment, disagreement
 from app.report_html import Figures, bullets, document, element, table, text
 from ddm_core.errors import WorkError
 
@@ -36,6 +37,9 @@ def report(audit: Audit) -> str:
         + "".join(
             _claim(figures, claim, place) for place, claim in enumerate(audit.claims, start=1)
         )
+        + alignment(figures, audit)
+        + accuracy(figures, audit)
+        + disagreement(figures, audit)
         + _league(figures, audit)
         + _stability(figures, audit)
         + _map(figures, audit)
@@ -204,7 +208,9 @@ def _map(figures: Figures, audit: Audit) -> str:
 
 
 def _routes(audit: Audit) -> str:
-    shown = [audit.plan.quality, "delta_refine", "lipschitz", "selected_minus_chance"]
+    shown = [audit.plan.quality, "fd_infinity", "delta_refine", "lipschitz"]
+    shown += ["selected_minus_chance"]
+    shown = [name for name in shown if any(r.number(name).value is not None for r in audit.routes)]
     rows: list[dict[str, object]] = []
     for route in audit.routes:
         row: dict[str, object] = {"route": route.router}
@@ -236,8 +242,9 @@ def _definitions(audit: Audit) -> str:
 def _made(audit: Audit) -> str:
     plan = audit.plan
     versions = ", ".join(f"{name} {number}" for name, number in audit.versions.items())
+    protocols = [plan.quality_protocol, plan.protocols.get("fd_infinity", "")]
     sentences = [
-        plan.quality_protocol,
+        *dict.fromkeys(protocols),
         f"held-out data: {plan.truth_source}" if plan.truth_source else "",
         f"{audit.machine}, {audit.seconds:,.0f} s" if audit.seconds is not None else audit.machine,
         f"{versions}; system {audit.digest}; settings {audit.config_hash}",

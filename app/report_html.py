@@ -24,6 +24,8 @@ _POLICY = (
     "img-src data: blob:; font-src data:"
 )
 _IMAGE = "data:image/png;base64,"
+#: Rows of a table in the report; the JSON holds all.
+_MOST_ROWS = 700
 
 
 def text(words: object) -> str:
@@ -47,14 +49,17 @@ def bullets(sentences: Sequence[str]) -> str:
 
 
 def table(frame: pd.DataFrame) -> str:
-    """A table; numbers with four digits, a dash where there is none."""
+    """A table; numbers with four digits, a dash for none; a long one says what is cut."""
     head = "".join(element("th", text(name)) for name in frame.columns)
     rows = [
-        "".join(_cell(value) for value in row) for row in frame.itertuples(index=False, name=None)
+        "".join(_cell(value) for value in row)
+        for row in frame.head(_MOST_ROWS).itertuples(index=False, name=None)
     ]
     body = "".join(element("tr", row) for row in rows)
     whole = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return element("div", whole, class_="wide")
+    more = len(frame) - _MOST_ROWS
+    rest = element("p", f"and {more:,} rows more: the JSON holds all of them", class_="small")
+    return element("div", whole + (rest if more > 0 else ""), class_="wide")
 
 
 def _cell(value: Any) -> str:
@@ -120,6 +125,10 @@ class Figures:
         caption = element("figcaption", element("b", text(title)) + " " + text(says))
         rows = element("details", element("summary", "Table") + table(frame))
         return element("figure", caption + plot + rows)
+
+    def picture(self, address: str, alt: str) -> str:
+        """A picture that stands by itself; the script puts it there."""
+        return f'<img data-picture="{self._picture(address)}" alt="{text(alt)}">'
 
     def _packed(self, part: Any) -> Any:
         """The same with every picture replaced by its number."""

@@ -10,13 +10,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from conftest import ROOT
 from page_runs import EVIL
 from small_audit import PICTURE, hostile, small_audit, write_audit
+from small_evidence import evidence
 
 from app.audit_file import Audit
 from app.report import main, report
+from app.report_html import table
 from ddm_core.errors import WorkError
 
 
@@ -92,6 +95,32 @@ def test_every_figure_is_there_in_light_and_dark_with_a_table(page: Page) -> Non
     assert len(tables) == len(drawn)
 
 
+def test_the_evidence_is_there_with_its_figures_and_tables() -> None:
+    """Alignment, accuracy, the router and disagreement, as the pages draw them."""
+    whole = Page(report(Audit.model_validate(small_audit(**evidence()))))
+    drawn = whole.data()["figures"]
+    lines = {f"alignment_{name}" for name in ("cluster_distance", "hit", "rank", "noising")}
+    losses = {f"accuracy_{name}" for name in ("difference", "matrix", "own", "split")}
+    apart = {f"disagreement_{name}" for name in ("buckets_0", "time", "pixels", "correlations")}
+    assert lines | losses | apart | {"router_accuracy", "router_reliability"} <= set(drawn)
+    assert len([tag for tag, _ in whole.elements if tag == "details"]) == len(drawn)
+    # The matrix has a frame per noise level for its slider.
+    assert len(drawn["accuracy_matrix"]["light"]["frames"]) == 3
+    words = whole.words()
+    for piece in ("Spearman 0.3 [0.2, 0.4], n = 64", "64 test images", "by chance"):
+        assert piece in words or piece in json.dumps(drawn), piece
+    # Beside its figure the hit rate stands in a table: t, value, interval, n.
+    assert "top_k:k=1nearest cluster's expert chosen0.90.60.550.6564" in words
+    pictures = [a for tag, a in whole.elements if tag == "img" and a.get("data-picture")]
+    assert len(pictures) == 4
+    assert all(a["alt"] for a in pictures)
+
+
+def test_a_long_table_says_what_is_cut() -> None:
+    words = Page(table(pd.DataFrame({"x": range(1000)}))).words()
+    assert "and 300 rows more" in words
+
+
 def test_a_picture_is_kept_once_and_shown_for_its_point(page: Page) -> None:
     data = page.data()
     assert data["pictures"] == [PICTURE]
@@ -141,6 +170,7 @@ def test_it_is_drawn_without_a_network(browser: Any, tmp_path: Path) -> None:
     words = hostile(EVIL)
     # A name by which a point is looked up, hostile too, with a picture to show.
     words["map"] = small_audit()["map"]
+    words |= evidence()
     path = tmp_path / "report.html"
     path.write_text(report(Audit.model_validate(words)), encoding="utf-8")
     for scheme, paper in (("light", "rgb(255, 255, 255)"), ("dark", "rgb(15, 19, 24)")):
@@ -174,6 +204,16 @@ def test_it_is_drawn_without_a_network(browser: Any, tmp_path: Path) -> None:
         window.locator("select").select_option("lipschitz")
         window.wait_for_selector('[data-figure="scatter_lipschitz"] .main-svg', state="attached")
         assert window.locator('[data-figure="scatter_delta_refine"]').is_hidden()
+        # The slider walks through the noise levels.
+        frames = '[data-figure="accuracy_matrix"]'
+        window.wait_for_selector(f"{frames} .slider-group", state="attached")
+        window.locator(f"{frames} .slider-rail-touch-rect").scroll_into_view_if_needed()
+        rail = window.locator(f"{frames} .slider-rail-touch-rect").bounding_box()
+        window.mouse.click(rail["x"] + rail["width"] - 2, rail["y"] + rail["height"] / 2)
+        window.wait_for_function(
+            f"() => document.querySelector('{frames} .slider-label').textContent === 't = 0.10'"
+        )
+        assert window.locator(".gallery img").first.get_attribute("src") == PICTURE
         window.set_viewport_size({"width": 900, "height": 900})
         window.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth + 1")
         assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []

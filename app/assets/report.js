@@ -22,7 +22,8 @@ function show(place, samples, name) {
 async function draw(place) {
   const name = place.dataset.figure;
   const figure = unpack(data.figures[name][dark.matches ? "dark" : "light"]);
-  await Plotly.react(place, figure.data, figure.layout, config);
+  // Frames too, of figures with a slider; of old ones nothing is left.
+  await Plotly.react(place, {...figure, frames: figure.frames || [], config});
   const samples = data.samples[name];
   if (!samples || place.dataset.listens) return;
   place.dataset.listens = "yes";
@@ -30,6 +31,10 @@ async function draw(place) {
   const point = (event) => show(place, samples, event.points[0]?.customdata?.[0]);
   place.on("plotly_hover", point);
   place.on("plotly_click", point);
+}
+
+for (const image of document.querySelectorAll("img[data-picture]")) {
+  image.src = data.pictures[Number(image.dataset.picture)];
 }
 
 function drawAll() {

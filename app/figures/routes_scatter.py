@@ -24,6 +24,7 @@ __all__ = [
     "ScatterInfo",
     "figure",
     "finding",
+    "qualities",
     "scatter_info",
     "sensitivities",
     "table",
@@ -34,6 +35,8 @@ SENSITIVITIES = (
     *("delta_refine", "lipschitz", "lipschitz_max", "effective_lipschitz", "lipschitz_difference"),
     *("growth", "growth_median", "growth_frozen", "lyapunov"),
 )
+#: Measures of quality that an audit may hold beside its own.
+QUALITIES = ("fid", "fd_infinity", "energy_distance", "kid", "precision", "recall")
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "triangle-down", "cross", "pentagon")
 _DOTTED = {"width": 1.2, "dash": "dot"}
 _NAME = 30  # letters of a name that are written
@@ -80,23 +83,34 @@ class ScatterInfo(NamedTuple):
 
 def sensitivities(audit: Audit) -> list[str]:
     """The definitions of sensitivity that any route of an audit has."""
-    there = {
+    there = _known(audit)
+    return [name for name in SENSITIVITIES if name in there]
+
+
+def qualities(audit: Audit) -> list[str]:
+    """The measures of quality that any route has; the one that the audit judges by is first."""
+    there = _known(audit)
+    return [audit.plan.quality, *(q for q in QUALITIES if q in there and q != audit.plan.quality)]
+
+
+def _known(audit: Audit) -> set[str]:
+    return {
         name
         for route in audit.routes
         for name, one in route.numbers.items()
         if one.value is not None
     }
-    return [name for name in SENSITIVITIES if name in there]
 
 
-def scatter_info(audit: Audit, name: str, *, grid: bool = False) -> ScatterInfo:
+def scatter_info(audit: Audit, name: str, *, grid: bool = False, quality: str = "") -> ScatterInfo:
     """Routes that have both numbers.
 
     Arguments:
         name: of the sensitivity.
         grid: also the routes that were measured for the map alone.
+        quality: name of the measure; "" is the one that the audit judges by.
     """
-    quality = audit.plan.quality
+    quality = quality or audit.plan.quality
     points = tuple(
         Point(
             route.router,
@@ -119,7 +133,7 @@ def scatter_info(audit: Audit, name: str, *, grid: bool = False) -> ScatterInfo:
         name,
         known.title,
         known.definition,
-        audit.plan.quality_title or judge.title,
+        (quality == audit.plan.quality and audit.plan.quality_title) or judge.title,
         better,
         audit.plan.experts,
         points,

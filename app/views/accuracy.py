@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import parts, state
-from app.audit_file import Accuracy
-from app.figures import losses, over_time
-from app.figures.bands import CHOSEN, OTHERS, BandsInfo, Panel, as_band
+from app.audit_evidence import Accuracy
+from app.figures import evidence, losses, over_time
 from app.views.evidence import NO_DATA, abreast, bands_exhibit, chosen_routes, verdict
 from app.views.picker import Picked, facts, none_yet, picked
 from app.views.router import router_section
@@ -49,10 +48,6 @@ def _paired(one: Picked, accuracy: Accuracy, routes: Sequence[str]) -> None:
     if not shown:
         st.caption("Every route that is shown asks all experts: there are none that it left out.")
         return
-    panels = tuple(
-        Panel(route.router, (as_band("chosen − not chosen", CHOSEN, route.difference),))
-        for route in shown
-    )
     bands_exhibit(
         one,
         "accuracy_difference",
@@ -63,7 +58,7 @@ def _paired(one: Picked, accuracy: Accuracy, routes: Sequence[str]) -> None:
             "compares experts one by one: whether their mix is better still, the split below says",
             definition="|v_k - (eps - x_0)|² / dimension",
         ),
-        BandsInfo(accuracy.times, panels, "difference of loss", zero=True),
+        evidence.difference_bands(accuracy, routes),
         *routes,
     )
 
@@ -84,11 +79,6 @@ def _matrix(one: Picked, accuracy: Accuracy) -> None:
             lambda: over_time.table(info),
             key=one.key,
         )
-    own, others = over_time.own_and_others(info)
-    panel = Panel(
-        "",
-        (as_band("own expert", CHOSEN, own.tolist()), as_band("others", OTHERS, others.tolist())),
-    )
     with right:
         bands_exhibit(
             one,
@@ -99,7 +89,7 @@ def _matrix(one: Picked, accuracy: Accuracy) -> None:
                 "clusters that have data, each alike, without an interval. Where the lines meet "
                 "any expert will do, and no router can be blamed",
             ),
-            BandsInfo(info.times, (panel,), "denoising loss"),
+            evidence.own_bands(info),
             height=400,
         )
 
@@ -124,16 +114,6 @@ def _split(one: Picked, accuracy: Accuracy, routes: Sequence[str]) -> None:
         lambda: losses.table(info),
         key=(*one.key, *routes),
     )
-    panels = tuple(
-        Panel(
-            split.router,
-            (
-                as_band("over the oracle's weights", CHOSEN, split.over_oracle),
-                as_band("over the best weights in hindsight", OTHERS, split.over_best),
-            ),
-        )
-        for split in info.routes
-    )
     bands_exhibit(
         one,
         "accuracy_excess",
@@ -143,6 +123,6 @@ def _split(one: Picked, accuracy: Accuracy, routes: Sequence[str]) -> None:
             "intervals. At 0 the route does as well as they do; a loss here is one of single "
             "steps, and says little of how samples look in the end"
         ),
-        BandsInfo(accuracy.times, panels, "excess loss", zero=True),
+        evidence.excess_bands(accuracy.times, info),
         *routes,
     )

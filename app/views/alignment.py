@@ -7,18 +7,25 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import parts, state
-from app.audit_file import Alignment, AlignmentRoute
-from app.figures.bands import CHANCE, CHOSEN, OTHERS, BandsInfo, Panel, as_band
+from app.audit_evidence import Alignment, AlignmentRoute
+from app.figures import evidence
 from app.views.evidence import NO_DATA, abreast, bands_exhibit, chosen_routes, verdict
 from app.views.picker import Picked, facts, none_yet, picked
 
 __all__ = ["page"]
 
+#: What the definitions of distance are called where they are chosen from.
+_DISTANCES = {
+    "cluster_distance": "prediction, in the clustering features",
+    "cluster_distance_pixels": "prediction, in pixels",
+    "cluster_distance_noised": "noisy state",
+}
+
 
 def page() -> None:
     """Draw the page."""
     st.title("Are the chosen experts those whose data are near?", anchor=False)
-    state.publish("routes")
+    state.publish("routes", "distance")
     one = picked()
     if one is None:
         none_yet()
@@ -34,28 +41,41 @@ def page() -> None:
         )
         return
     verdict(one, 2)
-    routes = chosen_routes([route.router for route in alignment.routes])
-    shown = [route for route in alignment.routes if route.router in routes]
-    _distances(one, alignment, shown)
+    routes = chosen_routes(list(dict.fromkeys(route.router for route in alignment.routes)))
+    distance = _distance(alignment)
+    shown = [
+        route
+        for route in alignment.routes
+        if route.router in routes and route.distance == distance
+    ]
+    _distances(one, alignment, shown, distance)
     left, right = abreast("ranks")
     with left:
-        _hits(one, alignment, shown)
+        _hits(one, alignment, shown, distance)
     with right:
-        _ranks(one, alignment, shown)
-    _noising(one, alignment)
+        _ranks(one, alignment, shown, distance)
+    _noising(one, alignment, routes, distance)
 
 
-def _distances(one: Picked, alignment: Alignment, shown: Sequence[AlignmentRoute]) -> None:
-    panels = tuple(
-        Panel(
-            route.router,
-            (
-                as_band("chosen", CHOSEN, route.chosen),
-                as_band("not chosen", OTHERS, route.not_chosen),
-            ),
-        )
-        for route in shown
+def _distance(alignment: Alignment) -> str:
+    """Draw the choice between definitions of distance, where the audit has several."""
+    there = list(dict.fromkeys(route.distance for route in alignment.routes))
+    if len(there) == 1:
+        return there[0]
+    return parts.choice(
+        "Distance of the",
+        "distance",
+        there,
+        segmented=True,
+        says=lambda name: _DISTANCES.get(name, name),
+        help="an expert's own prediction pulls the predicted image towards its cluster; the "
+        "noisy state is nobody's prediction",
     )
+
+
+def _distances(
+    one: Picked, alignment: Alignment, shown: Sequence[AlignmentRoute], distance: str
+) -> None:
     bands_exhibit(
         one,
         "alignment_distance",
@@ -66,22 +86,15 @@ def _distances(one: Picked, alignment: Alignment, shown: Sequence[AlignmentRoute
             "x0_hat towards its cluster: a gap alone does not say that the choice was right",
             definition=next((route.definition for route in shown if route.definition), ""),
         ),
-        BandsInfo(alignment.times, panels, "distance"),
+        evidence.distance_bands(alignment.times, shown),
+        distance,
         *(route.router for route in shown),
     )
 
 
-def _hits(one: Picked, alignment: Alignment, shown: Sequence[AlignmentRoute]) -> None:
-    panels = tuple(
-        Panel(
-            route.router,
-            (
-                as_band("nearest cluster's expert chosen", CHOSEN, route.hit),
-                as_band("by chance", CHANCE, route.hit_chance),
-            ),
-        )
-        for route in shown
-    )
+def _hits(
+    one: Picked, alignment: Alignment, shown: Sequence[AlignmentRoute], distance: str
+) -> None:
     bands_exhibit(
         one,
         "alignment_hit",
@@ -90,22 +103,15 @@ def _hits(one: Picked, alignment: Alignment, shown: Sequence[AlignmentRoute]) ->
             "chance: the share of experts that are chosen, which a blind choice would reach; for "
             "a route that asks everybody it is 100%, and a hit says nothing"
         ),
-        BandsInfo(alignment.times, panels, "share of samples", share=True),
+        evidence.hit_bands(alignment.times, shown),
+        distance,
         *(route.router for route in shown),
     )
 
 
-def _ranks(one: Picked, alignment: Alignment, shown: Sequence[AlignmentRoute]) -> None:
-    panels = tuple(
-        Panel(
-            route.router,
-            (
-                as_band("leading expert's cluster", CHOSEN, route.rank),
-                as_band("by chance", CHANCE, [route.rank_chance] * len(alignment.times)),
-            ),
-        )
-        for route in shown
-    )
+def _ranks(
+    one: Picked, alignment: Alignment, shown: Sequence[AlignmentRoute], distance: str
+) -> None:
     bands_exhibit(
         one,
         "alignment_rank",
@@ -114,24 +120,18 @@ def _ranks(one: Picked, alignment: Alignment, shown: Sequence[AlignmentRoute]) -
             "rank of the cluster of the largest weight among all, 1 is the nearest; chance: the "
             "middle rank. With equal weights who leads is arbitrary"
         ),
-        BandsInfo(alignment.times, panels, "rank (1 = nearest)", ranks=True),
+        evidence.rank_bands(alignment.times, shown),
+        distance,
         *(route.router for route in shown),
     )
 
 
-def _noising(one: Picked, alignment: Alignment) -> None:
+def _noising(one: Picked, alignment: Alignment, routes: Sequence[str], distance: str) -> None:
     st.subheader("The other way: from real data to noise, where the truth is known", anchor=False)
     found = alignment.noising
     if found is None:
         parts.empty(NO_DATA, page="audit", label="Run an audit")
         return
-    panel = Panel(
-        found.router,
-        (
-            as_band("true cluster's expert chosen", CHOSEN, found.hit),
-            as_band("by chance", CHANCE, found.chance),
-        ),
-    )
     bands_exhibit(
         one,
         "alignment_noising",
@@ -142,5 +142,19 @@ def _noising(one: Picked, alignment: Alignment) -> None:
             "what is counted. Near t = 1 little is left of the data, and nobody can do better "
             "than the clusters' shares",
         ),
-        BandsInfo(found.times, (panel,), "share of items", share=True),
+        evidence.noising_bands(found),
     )
+    shown = [r for r in found.routes if r.router in routes and r.distance == distance]
+    if shown:
+        bands_exhibit(
+            one,
+            "alignment_noising_distance",
+            "Distance of real data to the data of the chosen experts, and of the others",
+            parts.explained(
+                "as above, but the state is a real image and nobody's prediction",
+                definition=next((route.definition for route in shown if route.definition), ""),
+            ),
+            evidence.distance_bands(found.times, shown),
+            distance,
+            *(route.router for route in shown),
+        )

@@ -7,17 +7,14 @@ import math
 import streamlit as st
 
 from app import parts, state
-from app.audit_file import Disagreement, DisagreementRoute
+from app.audit_evidence import Disagreement, DisagreementRoute
 from app.clickable import sample_picture
-from app.figures import across, buckets, over_time
-from app.figures.bands import CHOSEN, OTHERS, THIRD, BandsInfo, Panel, as_band
+from app.figures import across, buckets, evidence, over_time
 from app.figures.claims import finite, p_text
 from app.views.evidence import NO_DATA, abreast, bands_exhibit, interval, verdict
 from app.views.picker import Picked, facts, none_yet, picked
 
 __all__ = ["page"]
-
-_ROLES = (CHOSEN, OTHERS, THIRD)
 
 
 def page() -> None:
@@ -92,10 +89,6 @@ def _buckets(one: Picked, route: DisagreementRoute) -> None:
 
 
 def _by_time(one: Picked, found: Disagreement) -> None:
-    lines = tuple(
-        as_band(route.router, role, route.by_t)
-        for route, role in zip(found.routes, _ROLES, strict=False)
-    )
     bands_exhibit(
         one,
         "disagreement_time",
@@ -105,7 +98,7 @@ def _by_time(one: Picked, found: Disagreement) -> None:
             "to differ where the data are not yet told apart: an angle is no fault by itself",
             definition="mean angle between the velocities of all pairs of experts",
         ),
-        BandsInfo(found.times, (Panel("", lines),), "mean angle (rad)"),
+        evidence.disagreement_bands(found),
         height=360,
     )
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import streamlit as st
 
 from app import parts, state
-from app.audit_file import RouterQuality
-from app.figures import reliability
-from app.figures.bands import CHANCE, CHOSEN, BandsInfo, Panel, as_band
+from app.audit_evidence import RouterQuality
+from app.figures import evidence, reliability
 from app.figures.claims import finite, shown
 from app.views.evidence import abreast, bands_exhibit, interval
 from app.views.picker import Picked
@@ -50,13 +47,6 @@ def _numbers(router: RouterQuality) -> str:
 
 
 def _accuracy(one: Picked, router: RouterQuality) -> None:
-    panel = Panel(
-        router.name,
-        (
-            as_band("right", CHOSEN, router.accuracy),
-            as_band("largest cluster's share", CHANCE, [router.chance] * len(router.times)),
-        ),
-    )
     bands_exhibit(
         one,
         "router_accuracy",
@@ -66,7 +56,7 @@ def _accuracy(one: Picked, router: RouterQuality) -> None:
             "intervals. Who always names the largest cluster reaches the dotted line; near t = 1 "
             "no router can do much better"
         ),
-        BandsInfo(router.times, (panel,), "share of items", share=True),
+        evidence.router_bands(router),
     )
 
 
@@ -90,7 +80,6 @@ def _reliability(one: Picked, router: RouterQuality) -> None:
 
 
 def _calibration(one: Picked, router: RouterQuality) -> None:
-    panel = Panel(router.name, (as_band("calibration error", CHOSEN, router.ece),))
     bands_exhibit(
         one,
         "router_calibration",
@@ -99,19 +88,11 @@ def _calibration(one: Picked, router: RouterQuality) -> None:
             "expected calibration error: mean distance of confidence and accuracy over 15 bins of "
             "equal width. Without an interval, and never quite 0 for few items"
         ),
-        BandsInfo(router.times, (panel,), "calibration error", zero=True),
+        evidence.calibration_bands(router),
     )
 
 
 def _entropy(one: Picked, router: RouterQuality) -> None:
-    blind = math.log(max(one.audit.plan.experts, 1))
-    panel = Panel(
-        router.name,
-        (
-            as_band("entropy", CHOSEN, router.entropy),
-            as_band("no idea: ln K", CHANCE, [blind] * len(router.times)),
-        ),
-    )
     bands_exhibit(
         one,
         "router_entropy",
@@ -121,5 +102,5 @@ def _entropy(one: Picked, router: RouterQuality) -> None:
             "confidence; whether it is deserved, the diagram above says",
             definition="-sum_k p_k ln p_k, nats",
         ),
-        BandsInfo(router.times, (panel,), "entropy (nats)", zero=True),
+        evidence.entropy_bands(router, one.audit.plan.experts),
     )

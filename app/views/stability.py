@@ -19,7 +19,7 @@ _SETS = {"strategies": "strategies", "all": "with the routes of the map"}
 def page() -> None:
     """Draw the page."""
     st.title("Is the most stable route the best one?", anchor=False)
-    state.publish("sensitivity", "set", "route")
+    state.publish("sensitivity", "quality", "set", "route")
     one = picked()
     if one is None:
         none_yet()
@@ -35,7 +35,7 @@ def _routes(one: Picked) -> None:
     if not names:
         st.caption("This audit measured no sensitivity of any route.")
         return
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
     with left:
         name = parts.choice(
             "How stability is defined",
@@ -44,11 +44,19 @@ def _routes(one: Picked) -> None:
             says=lambda one: audit.definition(one).title,
             help="there is no one sensitivity: by another definition the order may turn round",
         )
+    with middle:
+        quality = parts.choice(
+            "Quality is",
+            "quality",
+            routes_scatter.qualities(audit),
+            says=lambda one: audit.definition(one).title,
+            help="FID falls with n by its bias; FD-infinity is extrapolated to where that is gone",
+        )
     with right:
         shown = parts.choice(
             "Routes", "set", list(_SETS), segmented=True, says=lambda one: _SETS[one]
         )
-    info = routes_scatter.scatter_info(audit, name, grid=shown == "all")
+    info = routes_scatter.scatter_info(audit, name, grid=shown == "all", quality=quality)
     if not info.points:
         st.caption("No route has both this number and a quality.")
         return
@@ -59,12 +67,12 @@ def _routes(one: Picked) -> None:
         parts.literal(routes_scatter.finding(info)),
         f"{parts.sentence(f'{info.title}: {info.definition}')} Whiskers: 95% intervals. Colour: "
         "experts mixed; shape: router temperature. What goes together need not cause one "
-        "another.",
+        f"another. {parts.sentence(audit.plan.protocols.get(quality, ''))}",
         lambda: routes_scatter.figure(info, state.look()),
         lambda: routes_scatter.table(info),
         Names("route", "Route", list(dict.fromkeys(routers)), default),
         lambda router: _route(audit, router),
-        key=(*one.key, name, shown),
+        key=(*one.key, name, shown, quality),
         alt=routes_scatter.finding(info),
     )
 
@@ -83,7 +91,7 @@ def _route(audit: Audit, router: str) -> None:
         )
     elif route.run:
         st.caption("Its run is not in this store.")
-    names = [audit.plan.quality, *routes_scatter.sensitivities(audit)]
+    names = [*routes_scatter.qualities(audit), *routes_scatter.sensitivities(audit)]
     rows = [
         {"": parts.literal(audit.definition(name).title), "value": written(*map(finite, one[:3]))}
         for name in names

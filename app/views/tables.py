@@ -17,6 +17,7 @@ __all__ = ["dots_of", "number", "number_rows", "numbers_table", "summary_rows", 
 
 _TITLES = {
     "fid": "FID",
+    "fd_infinity": "FD-infinity",
     "kid": "KID",
     "energy_distance": "Energy distance",
     "precision": "Precision",

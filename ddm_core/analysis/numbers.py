@@ -34,6 +34,11 @@ class Definition(NamedTuple):
 
 DEFINITIONS: dict[str, Definition] = {
     "fid": Definition("FID", "Frechet distance of features to the training data", "lower"),
+    "fd_infinity": Definition(
+        "FD-infinity",
+        "Frechet distance at n = infinity: regression on 1/n over sub-samples",
+        "lower",
+    ),
     "kid": Definition("KID", "unbiased squared MMD with a cubic kernel", "lower"),
     "precision": Definition(
         "precision", "share of samples within the k-NN reach of real ones", "higher"
@@ -101,7 +106,10 @@ DEFINITIONS: dict[str, Definition] = {
     ),
 }
 
-_BESIDE = {"fid": ("kid", "precision", "recall"), "energy_distance": ("fid",)}
+_BESIDE = {
+    "fid": ("fd_infinity", "kid", "precision", "recall"),
+    "energy_distance": ("fid", "fd_infinity"),
+}
 
 
 class Judged(NamedTuple):
@@ -111,13 +119,13 @@ class Judged(NamedTuple):
         value: of the metric that this system is judged by.
         replicates: of a bootstrap over seeds, by the same rows for every route [replicate].
         numbers: that metric and others, with intervals.
-        protocol: what was compared with what.
+        protocols: what was compared with what, by metric.
     """
 
     value: float
     replicates: Array
     numbers: dict[str, Estimate]
-    protocol: str
+    protocols: dict[str, str]
 
 
 def judge(features: Array, reference: Reference, metric: str, *, full: bool) -> Judged:
@@ -143,7 +151,7 @@ def judge(features: Array, reference: Reference, metric: str, *, full: bool) -> 
         value,
         replicates,
         {name: Estimate(*one[:4], one.method) for name, one in measured.items()},
-        measured[metric].protocol,
+        {name: one.protocol for name, one in measured.items()},
     )
 
 

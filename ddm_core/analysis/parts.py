@@ -31,7 +31,9 @@ __all__ = ["Part", "load_part", "measure_part", "save_part"]
 PICTURED = 16
 _PROBES = (
     *("router_probability", "weights", "entropy", "expert_calls", "cluster_distance"),
-    *("cluster_distance_noised", "selected_distance", "nearest_selected", "disagreement"),
+    *("cluster_distance_noised", "cluster_distance_pixels", "selected_distance"),
+    *("nearest_selected", "disagreement", "disagreement_max", "disagreement_variance"),
+    "expert_angle",
 )
 
 

@@ -183,7 +183,7 @@ def tune(
         again,
         limit,
         difference,
-        one.protocol,
+        one.protocols[metric],
     )
 
 

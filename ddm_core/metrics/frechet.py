@@ -12,6 +12,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
@@ -19,7 +20,49 @@ from ddm_core.metrics.extractors.base import Array, never
 from ddm_core.metrics.fidelity import Statistics
 from ddm_core.metrics.intervals import check_cancelled
 
-__all__ = ["frechet_replicates"]
+__all__ = ["Frechet", "frechet_replicates"]
+
+
+class Frechet:
+    """Features made ready for the distances of any number of sets of them.
+
+    Arguments:
+        features: [sample, feature]
+        reference: mean and covariance of the real data.
+    """
+
+    def __init__(self, features: Array, reference: Statistics) -> None:
+        self._away = features.astype(np.float64) - reference.mu
+        sigma = reference.sigma.astype(np.float64)
+        values, vectors = np.linalg.eigh(sigma)
+        # Directions without variance have no part in the product; noise around zero has no root.
+        kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
+        self._rotated = self._away @ (vectors[:, kept] * np.sqrt(values[kept]))
+        self._total = float(np.trace(sigma))
+        self._squares = np.square(self._away).sum(axis=1)
+
+    def distance(self, weight: Array) -> float:
+        """The distance of a set that holds each sample so often [sample], in all at least two."""
+        n = float(weight.sum())
+        rank = self._rotated.shape[1]
+        mean = weight @ self._away / n
+        gap = float(mean @ mean)
+        trace = (float(weight @ self._squares) - n * gap) / (n - 1)
+        if len(weight) < rank:
+            product = _dual(self._gram, weight)
+        elif np.count_nonzero(weight) < rank:
+            # A few of many: their own Gram matrix is smaller than that of all.
+            there = np.flatnonzero(weight)
+            few = self._rotated[there]
+            product = _dual(few @ few.T, weight[there])
+        else:
+            product = _primal(self._rotated, weight)
+        roots = np.sqrt(np.maximum(np.linalg.eigvalsh(product / (n - 1)), 0.0))
+        return gap + trace + self._total - 2 * float(roots.sum())
+
+    @cached_property
+    def _gram(self) -> Array:
+        return self._rotated @ self._rotated.T
 
 
 def frechet_replicates(
@@ -37,37 +80,24 @@ def frechet_replicates(
             distance of the samples themselves.
         should_stop: asked before every set.
     """
-    away = features.astype(np.float64) - reference.mu
-    sigma = reference.sigma.astype(np.float64)
-    values, vectors = np.linalg.eigh(sigma)
-    # Directions without variance have no part in the product; noise around zero has no root.
-    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
-    rotated = away @ (vectors[:, kept] * np.sqrt(values[kept]))
-    total = float(np.trace(sigma))
-    squares = np.square(away).sum(axis=1)
-    n, rank = rotated.shape
-    gram = rotated @ rotated.T if n < rank else None
+    ready = Frechet(features, reference)
     out = np.empty(len(counts))
     for i, weight in enumerate(counts):
         check_cancelled(should_stop)
-        mean = weight @ away / n
-        gap = float(mean @ mean)
-        trace = (float(weight @ squares) - n * gap) / (n - 1)
-        product = _primal(rotated, weight) if gram is None else _dual(gram, weight)
-        roots = np.sqrt(np.maximum(np.linalg.eigvalsh(product / (n - 1)), 0.0))
-        out[i] = gap + trace + total - 2 * float(roots.sum())
+        out[i] = ready.distance(weight)
     return out
 
 
 def _primal(rotated: Array, weight: Array) -> Array:
     """Scatter matrix of the weighted features [feature, feature]."""
-    mean = weight @ rotated / len(weight)
-    return (rotated.T * weight) @ rotated - len(weight) * np.outer(mean, mean)
+    n = float(weight.sum())
+    mean = weight @ rotated / n
+    return (rotated.T * weight) @ rotated - n * np.outer(mean, mean)
 
 
 def _dual(gram: Array, weight: Array) -> Array:
     """Gram matrix of the centred features that are there at all [sample, sample]."""
-    n = len(weight)
+    n = float(weight.sum())
     row = gram @ weight / n
     centred = gram - row[:, None] - row + float(weight @ row) / n
     there = np.flatnonzero(weight)
