@@ -12,6 +12,7 @@ import streamlit as st
 from PIL import Image
 
 from app import parts, state
+from app.exhibits import export_menu, stamp
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -54,6 +55,7 @@ def clickable(
     *,
     key: tuple[Hashable, ...],
     alt: str = "",
+    code: str = "",
 ) -> None:
     """A figure as `parts.exhibit` shows it; a click on a point changes the panel beside.
 
@@ -69,7 +71,7 @@ def clickable(
         with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
             st.markdown(f"**{title}**", width="stretch")
             as_table = st.toggle("Table", key=f"table_{name}")
-            parts.csv_button(name, table)
+            export_menu(name, stamp(title, says, key), figure, table, code=code)
         st.caption(says)
         if as_table:
             st.dataframe(table(), hide_index=True, height=420, placeholder="–")

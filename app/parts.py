@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import streamlit as st
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from app import state
 from app.catalogue import SystemCard
+from app.exhibits import csv_button, exhibit
 from app.pictures import png, strip
 from ddm_core.errors import RequestError, WorkError
-from ddm_core.export import csv_bytes
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
     from streamlit.delta_generator import DeltaGenerator
 
     from ddm_core.jobs import Job
@@ -44,7 +42,6 @@ __all__ = [
 ]
 
 _NOTHING = "none"  # in the URL, where a choice of several was emptied
-_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]}
 
 
 def literal(text: object) -> str:
@@ -223,61 +220,6 @@ def pairs(count: int) -> Iterator[DeltaGenerator]:
     """Places for exhibits, two side by side; each row begins at one height."""
     for first in range(0, count, 2):
         yield from st.columns(2, gap="large")[: count - first]
-
-
-def csv_button(name: str, table: Callable[[], pd.DataFrame], *, label: str = "CSV") -> None:
-    """Download a table; it is made when somebody clicks."""
-    st.download_button(
-        label,
-        data=lambda: csv_bytes(table()),
-        file_name=f"{name}.csv",
-        mime="text/csv",
-        key=f"csv_{name}",
-        icon=":material/download:",
-        type="tertiary",
-        on_click="ignore",
-        help=f"{name}.csv",
-    )
-
-
-@st.fragment
-def exhibit(
-    name: str,
-    title: str,
-    says: str,
-    figure: Callable[[], go.Figure],
-    table: Callable[[], pd.DataFrame],
-    *,
-    key: tuple[Hashable, ...] | None = None,
-    alt: str = "",
-) -> None:
-    """A figure, the table behind it and its CSV under one title.
-
-    Arguments:
-        name: unique on the page; the CSV's file name.
-        says: what one sees, in one line.
-        figure, table: made when they are shown.
-        key: of which runs and settings the figure is, so that it is drawn once.
-        alt: the picture in words; default the title and what one sees.
-    """
-    with st.container(key=f"exhibit_{name}", gap="xsmall"):
-        with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
-            st.markdown(f"**{title}**", width="stretch")
-            as_table = st.toggle("Table", key=f"table_{name}")
-            csv_button(name, table)
-        if says:
-            st.caption(says)
-        if as_table:
-            st.dataframe(table(), hide_index=True, height=300, placeholder="–")
-        else:
-            drawn = figure() if key is None else state.kept(figure, name, *key, state.look())
-            st.plotly_chart(
-                drawn,
-                theme=None,
-                config=_CONFIG,
-                key=f"figure_{name}",
-                alt=alt or f"{title}. {says}",
-            )
 
 
 def progress_cards() -> None:

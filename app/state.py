@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TypeVar, cast
 
@@ -22,6 +24,7 @@ __all__ = [
     "catalogue",
     "catalogue_source",
     "forget",
+    "in_light",
     "jobs",
     "kept",
     "label_of",
@@ -38,6 +41,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+_light: ContextVar[bool] = ContextVar("light", default=False)
 
 #: Parts of the view. All are in the URL while they have a value, on every page.
 VIEW = (
@@ -96,8 +101,20 @@ def _kept(key: tuple[Hashable, ...], _make: Callable[[], object]) -> object:
 
 
 def look() -> Look:
-    """Light or dark, as the browser shows it now."""
+    """Light or dark, as the browser shows it now; always light inside `in_light`."""
+    if _light.get():
+        return Look()
     return Look(dark=st.context.theme.type == "dark")
+
+
+@contextmanager
+def in_light() -> Generator[None]:
+    """What is drawn inside is for paper, whatever the browser shows."""
+    before = _light.set(True)
+    try:
+        yield
+    finally:
+        _light.reset(before)
 
 
 def view(name: str, default: str = "") -> str:

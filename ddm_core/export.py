@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from ddm_core.formats import Samples
     from ddm_core.records import RunRecord
 
-__all__ = ["FORMATS", "Column", "Table", "csv_bytes", "harmless", "run_tables", "write_tables"]
+__all__ = [
+    "FORMATS",
+    "Column",
+    "Table",
+    "csv_bytes",
+    "harmless",
+    "parquet_bytes",
+    "run_tables",
+    "write_tables",
+]
 
 FORMATS = ("csv", "parquet", "netcdf")
 
@@ -139,7 +148,8 @@ def csv_bytes(frame: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _parquet_bytes(frame: pd.DataFrame) -> bytes:
+def parquet_bytes(frame: pd.DataFrame) -> bytes:
+    """A table as Parquet, compressed with zstd."""
     buffer = io.BytesIO()
     table = pa.Table.from_pandas(frame, preserve_index=False)
     pyarrow.parquet.write_table(table, buffer, compression="zstd")
@@ -171,7 +181,7 @@ def write_tables(
         files["trace.nc"] = trace_bytes(trace)
         files["metrics.csv"] = csv_bytes(whole["metrics"].frame)
     else:
-        write: Callable[[pd.DataFrame], bytes] = csv_bytes if format == "csv" else _parquet_bytes
+        write: Callable[[pd.DataFrame], bytes] = csv_bytes if format == "csv" else parquet_bytes
         files = {f"{name}.{format}": write(table.frame) for name, table in whole.items()}
     files["schema.json"] = _schema(record, trace, whole, format)
     with disk.told("write the tables", folder):

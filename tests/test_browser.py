@@ -125,6 +125,7 @@ def test_a_click_on_a_sample_follows_it(page: Callable[..., Any]) -> None:
 def test_csv_is_what_the_store_holds(page: Callable[..., Any], shown: Store) -> None:
     window = page("compare?comparison=pictures")
     with window.expect_download() as download:
+        window.locator(".st-key-export_disagreement button").click()
         window.locator(".st-key-csv_disagreement").get_by_role("button").click()
     got = pd.read_csv(download.value.path())
     runs = shown.comparison("pictures")

@@ -57,7 +57,6 @@ def page() -> None:
         )
         st.caption("16 samples from the same noise, 25 steps; opens on Compare.")
     with left:
-        look = state.look()
         if info is None:
             st.markdown("**What each cluster holds**")
             parts.cluster_strip(card)
@@ -67,7 +66,7 @@ def page() -> None:
                 "labels",
                 "What each cluster holds",
                 "Share of every label in each expert's images; framed: the one asked for.",
-                lambda: labels.figure(info, look, label=label),
+                lambda: labels.figure(info, state.look(), label=label),
                 lambda: labels.table(info),
             )
     if info is not None and parts.cluster_strip(card):

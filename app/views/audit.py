@@ -78,7 +78,6 @@ def _downloads(one: Picked) -> None:
 
 def _claim(one: Picked, claim: Claim, name: str) -> None:
     """A card: the claim, the verdict, the effect against zero; it opens into the evidence."""
-    look = state.look()
     style = claims.VERDICTS[claim.verdict]
     info = claims.forest_info(claim)
     effect = info.effect
@@ -95,7 +94,7 @@ def _claim(one: Picked, claim: Claim, name: str) -> None:
                 f"{name}_effect",
                 f"{parts.literal(info.name)} = {numbers}, n = {effect.n:,}",
                 "",
-                lambda: claims.effect_figure(info, look),
+                lambda: claims.effect_figure(info, state.look()),
                 lambda: claims.table(info),
                 key=one.key,
                 alt=f"{info.name}: {numbers}, 95% interval, against 0",
@@ -124,7 +123,6 @@ def _badge(verdict: str) -> Literal["blue", "orange", "gray"]:
 
 
 def _evidence(one: Picked, claim: Claim, name: str) -> None:
-    look = state.look()
     info = claims.forest_info(claim)
     if claim.statement:
         st.markdown(f"The paper says: *{parts.literal(claim.statement)}*")
@@ -134,7 +132,7 @@ def _evidence(one: Picked, claim: Claim, name: str) -> None:
             "Every test against zero",
             "Each on a scale of its own, zero aligned; bold decides the verdict, the others stand "
             "beside it. Holm's correction counts all tests of the audit.",
-            lambda: claims.forest_figure(info, look),
+            lambda: claims.forest_figure(info, state.look()),
             lambda: claims.table(info),
             key=one.key,
         )
@@ -166,7 +164,6 @@ def _league(one: Picked) -> None:
     info = league.league_info(one.audit)
     if not info.places:
         return
-    look = state.look()
     said = one.audit.league.sentence if one.audit.league is not None else ""
     st.subheader("Which diagnostic predicts quality?", anchor=False)
     if said:
@@ -177,7 +174,7 @@ def _league(one: Picked) -> None:
         f"Over the routes of this audit, the strongest first; {parts.literal(info.direction)}. "
         "Line: 95% interval; filled: it excludes 0; grey bar: any one route left out. "
         "A correlation over a dozen routes says what goes together, not what causes what.",
-        lambda: league.figure(info, look),
+        lambda: league.figure(info, state.look()),
         lambda: league.table(info),
         key=one.key,
     )

@@ -83,7 +83,6 @@ def _chosen() -> list[RunRecord]:
 
 
 def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
-    look = state.look()
     ids = tuple(record.id for record in records)
     focus = state.view_number("sample")
     _player(records, subjects, focus)
@@ -116,7 +115,7 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
                 "weights",
                 "Who is asked?",
                 "Mean weight of every expert over samples; early is noise, late is detail.",
-                lambda: weights.figure(info, look),
+                lambda: weights.figure(info, state.look()),
                 lambda: weights.table(info),
                 key=(ids, axis),
             )
@@ -142,7 +141,7 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
                 name,
                 title,
                 parts.explained(says, lines.statistic, definition=lines.definition),
-                lambda lines=lines: series.figure(lines, look),
+                lambda lines=lines: series.figure(lines, state.look()),
                 lambda lines=lines: series.table(lines),
                 key=(ids, focus, axis),
             )
@@ -155,7 +154,7 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
                 f"number_{found.name}",
                 found.title,
                 parts.literal(parts.capital(found.note)),
-                lambda found=found: dots.figure(found, look),
+                lambda found=found: dots.figure(found, state.look()),
                 lambda found=found: dots.table(found),
             )
 
@@ -267,7 +266,6 @@ def _note(record: RunRecord) -> str:
 
 
 def _alignment(ids: tuple[str, ...], subjects: list[Subject], axis: str) -> None:
-    look = state.look()
     try:
         info = state.kept(
             lambda: alignment.alignment_info(subjects, axis=axis), "alignment_info", ids, axis
@@ -286,7 +284,7 @@ def _alignment(ids: tuple[str, ...], subjects: list[Subject], axis: str) -> None
         "alignment",
         "Are the chosen experts the near ones?",
         f"Chosen experts' data are nearer than chance by {gains}. {lines}",
-        lambda: alignment.figure(info, look),
+        lambda: alignment.figure(info, state.look()),
         lambda: alignment.table(info),
         key=(ids, axis),
     )

@@ -130,7 +130,7 @@ def _pictures(record: RunRecord, subject: Subject, focus: int | None, axis: str)
             f"heatmap_{name}",
             f"{parts.literal(parts.capital(info.title))}, expert by step",
             parts.explained(whose, dotted, definition=info.definition),
-            lambda: heatmap.figure(info, look),
+            lambda: heatmap.figure(info, state.look()),
             lambda: heatmap.table(info),
             key=(record.id, focus, axis),
         )
@@ -143,7 +143,7 @@ def _pictures(record: RunRecord, subject: Subject, focus: int | None, axis: str)
                 "Who is asked?",
                 f"Weights of {whose}, stacked; the leading expert changes "
                 f"{mean.panels[0].switches:.2g} times.",
-                lambda: weights.figure(mean, look, height=220),
+                lambda: weights.figure(mean, state.look(), height=220),
                 lambda: weights.table(mean),
                 key=(record.id, focus, axis),
             )
@@ -173,7 +173,6 @@ def _film(run: str, trace: xr.Dataset, focus: int | None) -> None:
 @st.fragment
 def _others(run: str, subject: Subject, focus: int | None, axis: str) -> None:
     """Everything else that was measured: a few figures at first, the others on request."""
-    look = state.look()
     names = [
         name
         for name in variables.drawable(subject.trace)
@@ -195,17 +194,22 @@ def _others(run: str, subject: Subject, focus: int | None, axis: str) -> None:
     for place, name in zip(parts.pairs(len(shown)), shown, strict=True):
         variable = subject.trace[name]
         with place:
-            drawn = state.kept(
-                lambda name=name: variables.draw(subject, name, look, focus=focus, axis=axis),
-                *("variable", name, run, focus, axis, look),
-            )
+
+            def made(name: str = name) -> variables.Drawn:
+                look = state.look()
+                return state.kept(
+                    lambda: variables.draw(subject, name, look, focus=focus, axis=axis),
+                    *("variable", name, run, focus, axis, look),
+                )
+
             definition = str(variable.attrs.get("definition", ""))
             parts.exhibit(
                 f"variable_{name}",
                 _titled(variable),
-                parts.explained(drawn.says, definition=definition),
-                lambda drawn=drawn: drawn.figure,
-                lambda drawn=drawn: drawn.table,
+                parts.explained(made().says, definition=definition),
+                lambda made=made: made().figure,
+                lambda made=made: made().table,
+                runs=[run],
             )
 
 
