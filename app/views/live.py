@@ -150,7 +150,6 @@ def answers(asked: list[Knobs], card: SystemCard, place: str = "live") -> Shown 
 
 
 def _drawn(shown: Shown) -> None:
-    look = state.look()
     left, right = st.columns([6, 5], gap="large")
     with left:
         pictures(shown, "live_player")
@@ -164,7 +163,7 @@ def _drawn(shown: Shown) -> None:
             "Mean weight of every expert over samples; early is noise, late is detail."
             if sample is None
             else f"Weight of every expert on sample {sample}; click on another one to follow it.",
-            lambda: weights.figure(who, look, height=230),
+            lambda: weights.figure(who, state.look(), height=230),
             lambda: weights.table(who),
             key=(*shown.key, sample),
         )
@@ -174,7 +173,7 @@ def _drawn(shown: Shown) -> None:
             "Are the chosen experts the near ones?",
             "Distance of the predicted clean sample to the data of the chosen experts and, "
             "dotted, of all: chance.",
-            lambda: alignment.figure(near, look, height=210),
+            lambda: alignment.figure(near, state.look(), height=210),
             lambda: alignment.table(near),
             key=shown.key,
         )
@@ -183,7 +182,7 @@ def _drawn(shown: Shown) -> None:
             "live_disagreement",
             "Do experts disagree?",
             parts.explained("angle between their velocities", apart.statistic),
-            lambda: series.figure(apart, look, height=200),
+            lambda: series.figure(apart, state.look(), height=200),
             lambda: series.table(apart),
             key=shown.key,
         )

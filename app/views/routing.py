@@ -170,7 +170,6 @@ def _ribbons(info: LeadersInfo, now: Selection, ids: tuple[str, ...]) -> None:
     st.subheader("From whom to whom?", anchor=False)
     steps = min(len(panel.who.expert) for panel in info.panels)
     stages = _stages(steps)
-    look = state.look()
     for place, panel in zip(parts.pairs(len(info.panels)), info.panels, strict=True):
         found = state.kept(
             lambda panel=panel: alluvial.alluvial_info(panel.label, panel.who, stages),
@@ -182,7 +181,7 @@ def _ribbons(info: LeadersInfo, now: Selection, ids: tuple[str, ...]) -> None:
                 f"{_LETTERS[panel.place]}  {parts.literal(panel.label)}",
                 "Samples by leading expert at a few steps; ribbons carry those that go on "
                 f"together. n = {found.n:,}.",
-                lambda found=found: alluvial.figure(found, look),
+                lambda found=found: alluvial.figure(found, state.look()),
                 lambda found=found: alluvial.table(found),
                 key=(ids, panel.place, stages),
             )
@@ -198,7 +197,7 @@ def _ribbons(info: LeadersInfo, now: Selection, ids: tuple[str, ...]) -> None:
                     f"matrix_{panel.place}",
                     f"{_LETTERS[panel.place]}  {parts.literal(panel.label)}: {total:,} changes",
                     f"From row to column, over all steps of {found.n:,} samples.",
-                    lambda found=found: alluvial.matrix(found, look),
+                    lambda found=found: alluvial.matrix(found, state.look()),
                     lambda found=found: alluvial.matrix_table(found),
                     key=(ids, panel.place),
                 )
@@ -227,7 +226,6 @@ def _numbers(
     records: Sequence[RunRecord],
     ids: tuple[str, ...],
 ) -> None:
-    look = state.look()
     st.subheader("How long, how often, how much?", anchor=False)
     left, right = st.columns(2, gap="large")
     with left:
@@ -237,7 +235,7 @@ def _numbers(
             "Changes per sample",
             "Share of the samples by how often their leading expert changes; means with 95% "
             "intervals.",
-            lambda: dwelling.switches_figure(counts, look),
+            lambda: dwelling.switches_figure(counts, state.look()),
             lambda: dwelling.switches_table(counts),
             key=ids,
         )
@@ -248,7 +246,7 @@ def _numbers(
             "How long an expert keeps the lead",
             "Stretches of steps with one leader: dot the median, thick half of them, thin the "
             "middle 80%. The last stretch of a sample ends with the data.",
-            lambda: dwelling.figure(stays, look),
+            lambda: dwelling.figure(stays, state.look()),
             lambda: dwelling.table(stays),
             key=ids,
         )
@@ -261,7 +259,7 @@ def _numbers(
             "weights",
             "Weight of every expert over time",
             "Mean over samples; early is noise, late is detail.",
-            lambda: weights.figure(over, look, height=380),
+            lambda: weights.figure(over, state.look(), height=380),
             lambda: weights.table(over),
             key=ids,
         )
