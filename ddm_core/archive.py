@@ -9,19 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
 from ddm_core import disk
-from ddm_core.config import RunConfig
+from ddm_core.elsewhere import taken_in
 from ddm_core.errors import RequestError
-from ddm_core.formats import check_trace, read_samples, read_trace
+from ddm_core.formats import check_samples, check_trace, read_samples, read_trace
+from ddm_core.plain_zip import require_plain_zip
 from ddm_core.records import RUN_ID, RunRecord, read_record
 
 __all__ = ["pack", "same_run", "unpack"]
@@ -109,11 +111,13 @@ def unpack(file: Path, into: Path) -> list[RunRecord]:
     """
     if not file.is_file():
         raise RequestError(f"there is no file {file}")
+    require_plain_zip(file, most_files=_MOST_FILES)
     try:
         with zipfile.ZipFile(file) as archive:
             entries = _checked_entries(archive, file)
             manifest = _read_manifest(archive, entries, file)
             into.mkdir()
+            _require_room(entries.values(), into, file)
             for name, entry in entries.items():
                 _extract(archive, entry, into / name, manifest.files[name], file)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError) as error:
@@ -121,6 +125,14 @@ def unpack(file: Path, into: Path) -> list[RunRecord]:
             raise
         raise RequestError(f"{file.name} is no readable archive: {error}") from None
     return [_checked_run(folder, file) for folder in sorted(into.iterdir())]
+
+
+def _require_room(entries: Iterable[zipfile.ZipInfo], place: Path, file: Path) -> None:
+    needed = sum(entry.file_size for entry in entries)
+    free = shutil.disk_usage(place).free
+    if needed > 0.9 * free:
+        sizes = f"{needed / 2**20:.0f} MiB, and {free / 2**20:.0f} MiB are free"
+        raise RequestError(f"{file.name} would unpack to {sizes}")
 
 
 def _checked_entries(archive: zipfile.ZipFile, file: Path) -> dict[str, zipfile.ZipInfo]:
@@ -139,9 +151,13 @@ def _checked_entries(archive: zipfile.ZipFile, file: Path) -> dict[str, zipfile.
             raise RequestError(f"{file.name} holds {shown} twice")
         if stat.S_ISLNK(info.external_attr >> 16) or info.flag_bits & 1:
             raise RequestError(f"{file.name} holds {shown} as a link or encrypted")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise RequestError(f"{file.name} holds {shown} packed in a way that is not used here")
         if info.file_size > 65_536 and info.file_size > _MOST_RATIO * info.compress_size:
             raise RequestError(f"{file.name} holds {shown}, which is packed implausibly small")
         out[info.filename] = info
+    if sum(info.compress_size for info in infos) > file.stat().st_size:
+        raise RequestError(f"{file.name} holds files that share their bytes")
     if _MANIFEST not in out:
         raise RequestError(f"{file.name} is no archive of runs: it has no {_MANIFEST}")
     return out
@@ -185,21 +201,19 @@ def _checked_run(folder: Path, file: Path) -> RunRecord:
     if record.id != folder.name:
         raise RequestError(f"{file.name} holds {folder.name} with the record of another run")
     if record.status == "done":
+        check_samples(folder / "samples.npz")
         count = len(read_samples(folder / "samples.npz").seeds)
         check_trace(folder / "trace.nc")
+        if count != record.config.num:
+            raise RequestError(f"{file.name}: {folder.name} does not hold the samples it names")
         if read_trace(folder / "trace.nc").sizes.get("sample", count) != count:
             raise RequestError(f"{file.name}: trace and samples of {folder.name} do not match")
     for picture in folder.rglob("*.png"):
         _check_picture(picture, file)
-    return record.model_copy(update={"config": _without_plugins(record.config)})
-
-
-def _without_plugins(config: RunConfig) -> RunConfig:
-    """The config, and those of the runs that it branches from, with no file to be run."""
-    branch = config.branch
-    if branch is not None:
-        branch = branch.model_copy(update={"of": _without_plugins(branch.of)})
-    return config.model_copy(update={"plugins": (), "branch": branch})
+    config = taken_in(record.config)
+    # The system and the route that pages show are those that the config names.
+    named = {"config": config, "system": config.system, "router": config.router}
+    return record.model_copy(update=named)
 
 
 def _check_picture(path: Path, file: Path) -> None:

@@ -16,13 +16,24 @@ from typing import IO, TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 
 from ddm_core.errors import RequestError
+from ddm_core.plain_zip import require_plain_zip
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Samples", "check_trace", "read_samples", "read_trace", "samples_bytes"]
+__all__ = [
+    "Samples",
+    "check_samples",
+    "check_trace",
+    "read_samples",
+    "read_trace",
+    "samples_bytes",
+]
 
 _MOST_BYTES = 8 * 1024**3
+_MOST_ARRAYS = 500
+_SMALL_BYTES = 32 * 1024**2
+_MOST_RATIO = 200
 _DTYPES = {"samples": ("uint8", "float32"), "seeds": ("int64",)}
 #: HDF5 filters that need no plug-in: gzip, shuffle, fletcher32.
 _FILTERS = frozenset({1, 2, 3})
@@ -109,6 +120,30 @@ def read_trace(path: Path) -> xr.Dataset:
     return load_trace(path)
 
 
+def check_samples(path: Path) -> None:
+    """Refuse samples from elsewhere that would fill the memory from a small file.
+
+    Raises:
+        RequestError: what was found.
+    """
+    require_plain_zip(path, most_files=len(_DTYPES))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = archive.infolist()
+    except _BAD_ZIP as error:
+        raise RequestError(f"{path.name} holds no readable samples: {error}") from None
+    if {info.compress_type for info in infos} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise RequestError(f"{path.name} is packed in a way that is not used here")
+    total = sum(info.file_size for info in infos)
+    if total > _MOST_BYTES or _implausible(total, path):
+        raise RequestError(f"{path.name} declares {total} bytes, which is more than it can hold")
+
+
+def _implausible(total: int, path: Path) -> bool:
+    """Whether so many bytes are no measured numbers: those do not pack that small."""
+    return total > _SMALL_BYTES and total > _MOST_RATIO * path.stat().st_size
+
+
 def check_trace(path: Path) -> None:
     """Refuse a trace from elsewhere that could do more than hold numbers.
 
@@ -123,12 +158,16 @@ def check_trace(path: Path) -> None:
     total = 0
     try:
         with h5py.File(path, "r") as file:
+            if len(file) > _MOST_ARRAYS:
+                raise ValueError(f"{len(file)} arrays are more than {_MOST_ARRAYS}")
             for name in file:
                 if not isinstance(file.get(name, getlink=True), h5py.HardLink):
                     raise ValueError(f"'{name}' points elsewhere")
                 array = file[name]
                 if not isinstance(array, h5py.Dataset):
                     raise ValueError(f"'{name}' is no array")
+                if array.dtype.kind not in "biuf" or len(array.attrs) > _MOST_ARRAYS:
+                    raise ValueError(f"'{name}' holds something other than numbers")
                 plist = array.id.get_create_plist()
                 filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
                 if array.external or array.is_virtual or not filters <= _FILTERS:
@@ -136,5 +175,5 @@ def check_trace(path: Path) -> None:
                 total += array.size * array.dtype.itemsize
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise RequestError(f"{path.name} is no trace that can be trusted: {error}") from None
-    if total > _MOST_BYTES or total > 2000 * path.stat().st_size:
+    if total > _MOST_BYTES or _implausible(total, path):
         raise RequestError(f"{path.name} declares {total} bytes, which is more than it can hold")

@@ -257,6 +257,14 @@ class Store:
                 disk.remove_folder(self.root / name)
             self._known.pop(name, None)
 
+    def alike(self, config: RunConfig) -> list[RunRecord]:
+        """Finished runs whose samples are those of this config, newest first."""
+        return [
+            run
+            for run in self.runs()
+            if run.status == "done" and run.config.digest == config.digest
+        ]
+
     def comparison(self, id: str) -> list[RunRecord]:
         """The runs of one comparison, in the order in which they were made."""
         return [run for run in reversed(self.runs()) if run.comparison == id]

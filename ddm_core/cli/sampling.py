@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ddm_core.cli import options as o
+from ddm_core.cli.recipes import with_recipe
 from ddm_core.cli.screen import Bar, number, progress, run_json, say_json, say_table, warn
 from ddm_core.errors import WorkError
 
@@ -29,7 +30,10 @@ def register(app: typer.Typer) -> None:
 
 
 def sample(
-    system: System,
+    context: typer.Context,
+    system: Annotated[
+        str | None, typer.Argument(metavar="[SYSTEM]", help="A name, or a checkpoint folder.")
+    ] = None,
     router: Annotated[
         str, typer.Option("--router", metavar="SPEC", help="STRATEGY or ROUTER/STRATEGY.")
     ] = "top_k",
@@ -47,16 +51,21 @@ def sample(
     observed: o.Observed = 64,
     shown: o.Shown = 16,
     metrics: o.Metrics = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option("--recipe", metavar="FILE.png", help="Settings from a run's samples.png."),
+    ] = None,
     plugin: o.Plugins = None,
     runs: o.Runs = None,
     json: o.Json = False,
 ) -> None:
     """Sample a system with one router and keep the run."""
     fields = _fields(
-        system, num, steps, sampler, seed, probes, label, guidance, device, dtype, batch, workers,
-        observed, shown, metrics, plugin,
+        system or "", num, steps, sampler, seed, probes, label, guidance, device, dtype, batch,
+        workers, observed, shown, metrics, plugin,
     )  # fmt: skip
-    (record,) = _make(o.open_store(runs), [{**fields, "router": router}], measured=False)
+    fields = with_recipe(context, recipe, {**fields, "router": router})
+    (record,) = _make(o.open_store(runs), [fields], measured=False)
     if json:
         say_json(run_json(record))
         return

@@ -8,28 +8,25 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from ddm_core.errors import RequestError, unknown
+from ddm_core.shipped import ELSEWHERE, checkpoints_folder, known_names
 from ddm_core.systems.analytic import RingSettings, ring
 from ddm_core.systems.base import Clusters, Features, System
 from ddm_core.systems.checkpoint import load_checkpoint
 
-__all__ = ["Clusters", "Features", "System", "load_system", "name_of", "system_names"]
-
-
-def checkpoints_folder() -> Path:
-    """Where shipped checkpoints are: $DDM_CHECKPOINTS, else beside the package, else inside it."""
-    named = os.environ.get("DDM_CHECKPOINTS")
-    if named:
-        return Path(named)
-    # A checkout has them beside the package; an installed wheel carries them inside.
-    beside, inside = (Path(__file__).parents[up] / "checkpoints" for up in (2, 1))
-    return inside if inside.is_dir() else beside
+__all__ = [
+    "Clusters",
+    "Features",
+    "System",
+    "checkpoints_folder",
+    "load_system",
+    "name_of",
+    "system_names",
+]
 
 
 def system_names() -> list[str]:
     """All systems that load_system knows by name."""
-    folder = checkpoints_folder()
-    shipped = [p.parent.name for p in folder.glob("*/system.toml")] if folder.is_dir() else []
-    return sorted({"ring", *shipped, *_plugged()})
+    return sorted({*known_names(), *_plugged()})
 
 
 def load_system(name: str) -> System:
@@ -41,6 +38,12 @@ def load_system(name: str) -> System:
     base, *pairs = name.split(":")
     if base == "ring":
         return ring(_ring_settings(pairs, name))
+    if base == ELSEWHERE:
+        there = ", ".join(system_names())
+        name = ":".join(pairs)
+        raise RequestError(
+            f"system '{name}' is not here, a run brought its name; there are: {there}"
+        )
     plugged = _plugged()
     if base in plugged:
         return plugged[base]()
