@@ -303,40 +303,9 @@ class Store:
             RequestError: the file is no archive of runs, or cannot be trusted.
             WorkError: the disk is full, the folder is not writable.
         """
-        from ddm_core.archive import same_run, unpack
+        from ddm_core.intake import take_in
 
-        disk.make_folder(self.root)
-        place = self.root / disk.owned("import", "runs")
-        out: list[RunRecord] = []
-        try:
-            with disk.told("import runs", self.root):
-                records = unpack(file, place)
-                with disk.exclusive(self.root):
-                    moved: dict[str, str] = {}
-                    for record in records:
-                        here = self.root / record.id
-                        if record.parent in moved:
-                            # Older ids come first: a parent has its new one already.
-                            record = record.model_copy(update={"parent": moved[record.parent]})
-                        if not here.exists():
-                            out.append(self._take(place / record.id, record))
-                        elif same_run(here, place / record.id):
-                            out.append(read_record(here))
-                        else:
-                            fresh = new_id(record.system, record.router)
-                            moved[record.id] = fresh
-                            new = record.model_copy(update={"id": fresh})
-                            out.append(self._take(place / record.id, new))
-                disk.sync_folder(self.root)
-        finally:
-            if place.exists():
-                disk.remove_folder(place)
-        return out
-
-    def _take(self, folder: Path, record: RunRecord) -> RunRecord:
-        disk.replace_file(folder / "run.json", record.to_json())
-        folder.replace(self.root / record.id)
-        return record
+        return take_in(self.root, file)
 
     def _names(self) -> list[str]:
         """Ids of all runs, after what dead processes left has been dealt with."""
