@@ -50,6 +50,7 @@ VIEW = (
     *("variable", "figures", "q", "system", "embedding"),
     *("live", "temperature", "k", "noise", "tour"),
     *("routed", "order", "lead", "counted", "stages", "flow", "flows", "ground", "panels"),
+    *("mode", "pair", "sorted", "apart", "second"),
 )
 
 

@@ -5,6 +5,7 @@ const bus = (window.__ddmCursor ??= {
   steps: 0,
   moved: false,
   told: null,
+  tells: {},  // other parts of the view that change without asking; "" takes one out
   listeners: new Set(),
   set(step) {
     this.step = step
@@ -22,10 +23,14 @@ const bus = (window.__ddmCursor ??= {
   },
   // The view is in the URL. Python rewrites the URL without knowing where the cursor is.
   tell() {
-    if (this.told === null) return
+    const parts = { ...this.tells, ...(this.told === null ? {} : { step: this.told }) }
     const url = new URL(window.location.href)
-    if (url.searchParams.get("step") === this.told) return
-    url.searchParams.set("step", this.told)
+    const changed = Object.entries(parts).filter(([name, text]) => (url.searchParams.get(name) ?? "") !== text)
+    if (!changed.length) return
+    for (const [name, text] of changed) {
+      if (text) url.searchParams.set(name, text)
+      else url.searchParams.delete(name)
+    }
     window.history.replaceState(window.history.state, "", url)
   },
   // Plotly keeps its axes on the element: a step becomes a pixel without asking the server.
@@ -64,7 +69,7 @@ const bus = (window.__ddmCursor ??= {
       position: "absolute", top: "0", left: "-0.75px", width: "1.5px", pointerEvents: "none",
       background: "currentColor", zIndex: "5", opacity: "0.8",
       // A rim in the page's own colour: seen on dark cells of a heatmap as on an empty chart.
-      boxShadow: "0 0 0 1px color-mix(in srgb, var(--st-background-color, #fff) 70%, transparent)",
+      boxShadow: "0 0 0 1px color-mix(in srgb, var(--ddm-page, transparent) 60%, transparent)",
     })
     if (getComputedStyle(chart).position === "static") chart.style.position = "relative"
     chart.appendChild(line)
@@ -75,9 +80,15 @@ const bus = (window.__ddmCursor ??= {
   },
 })
 if (!bus.timer) {
+  // Charts lie outside of the components that know the theme: the page says what its colour is.
+  const dye = () => {
+    const page = document.querySelector('[data-testid="stApp"]')
+    if (page) document.documentElement.style.setProperty("--ddm-page", getComputedStyle(page).backgroundColor)
+  }
   // Charts appear and resize whenever Streamlit likes: look now and then, it costs microseconds.
   bus.timer = window.setInterval(() => {
     if (!bus.listeners.size) return
+    dye()
     bus.mark()
     bus.tell()
   }, 400)

@@ -1,17 +1,5 @@
 const states = new WeakMap()
 
-function decode(text, Kind) {
-  const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0))
-  return new Kind(bytes.buffer)
-}
-
-function element(tag, name, text) {
-  const made = document.createElement(tag)
-  if (name) made.className = name
-  if (text !== undefined) made.textContent = text
-  return made
-}
-
 export default function (component) {
   const { data, parentElement, setStateValue } = component
   const root = parentElement.querySelector(".player")
@@ -23,8 +11,11 @@ export default function (component) {
     states.set(parentElement, state)
   }
   state.pick = seed => setStateValue("focus", seed)
+  state.tellPair = pair => setStateValue("pair", pair)
   state.focus = data.focus
-  state.draw()
+  state.axis = data.axis
+  state.parts = data.parting
+  state.refresh()
   return () => {
     states.get(parentElement)?.stop()
     states.delete(parentElement)
@@ -33,27 +24,87 @@ export default function (component) {
 
 function build(root, data) {
   const stage = root.querySelector(".stage")
-  const slider = root.querySelector("input[type=range]")
+  const slider = root.querySelector(".time")
   const play = root.querySelector(".play")
   const loop = root.querySelector(".loop")
   const speed = root.querySelector(".speed")
   const told = root.querySelector(".told")
   const last = data.frames.length - 1
-  const state = { id: data.id, focus: data.focus, pick() {}, timer: 0, step: 0 }
+  const state = {
+    id: data.id, focus: data.focus, axis: data.axis, parts: data.parting, timer: 0, step: 0,
+    pick() {}, tellPair() {},
+  }
   stage.replaceChildren()
   stage.style.setProperty("--runs", data.runs.length)
   stage.dataset.runs = String(data.runs.length)
 
-  const panels = data.runs.map(run => panel(stage, data, run, state))
+  const sources = data.runs.map(run =>
+    run.sprite ? source(run, data, () => state.draw()) : cloud(run, data))
+  const panels = data.runs.map((run, r) => panel(stage, data, run, sources[r], state))
   slider.max = last
 
-  state.draw = () => panels.forEach(one => one.draw(state.step, state.focus))
+  // Samples by seed, or those first whose two runs part first; those that never do come last.
+  const sorted = root.querySelector(".order")
+  sorted.value = data.order === "parting" ? "parting" : ""
+  sorted.onchange = () => {
+    bus.tells.order = sorted.value
+    state.draw()
+  }
+  state.order = () => {
+    const plain = data.seeds.map((_, i) => i)
+    const steps = state.parts?.steps
+    if (!steps || sorted.value !== "parting") return plain
+    const rank = i => (steps[i] < 0 ? Infinity : steps[i])
+    return plain.sort((a, b) => (rank(a) === rank(b) ? a - b : rank(a) - rank(b)))
+  }
+  // When a sample's two runs part: a number that fills as soon as they have.
+  state.badges = (pen, step, places) => {
+    if (!state.parts || (sorted.value !== "parting" && !state.mode)) return
+    for (const { i, x, y, width } of places) {
+      const at = state.parts.steps[i]
+      if (at === undefined || width < 34) continue
+      const words = at < 0 ? "–" : String(at)
+      const parted = at >= 0 && data.frames[step] >= at
+      pen.font = "600 11px sans-serif"
+      const wide = pen.measureText(words).width + 8
+      pen.globalAlpha = parted ? 1 : 0.72
+      pen.fillStyle = parted ? data.accent : "#20262E"
+      pen.fillRect(x, y, wide, 15)
+      pen.globalAlpha = 1
+      pen.fillStyle = parted ? "#20262E" : "#FFFFFF"
+      pen.textAlign = "left"
+      pen.fillText(words, x + 4, y + 11.5)
+    }
+  }
+  state.choose = seed => {
+    state.focus = seed
+    state.draw()
+    state.pick(seed)
+  }
+
+  const pair = pairing(root, data, sources, state)
+  state.draw = () => {
+    if (state.mode) pair.draw(state.step, state.focus)
+    else panels.forEach(one => one.draw(state.step, state.focus))
+    root.dataset.order = state.order().map(i => data.seeds[i]).join(",")
+  }
+  state.refresh = () => {
+    pair.arrange()
+    says()
+  }
+  const says = () => {
+    const words = `step ${data.frames[state.step]} / ${data.steps - 1}`
+    const ratio = data.snr?.[state.step]
+    const beside = state.axis === "snr" && ratio !== undefined
+      ? `SNR = ${Number(ratio.toPrecision(2))}`
+      : `t = ${data.t[state.step].toFixed(3)}`
+    told.textContent = `${words}  ·  ${beside}`
+    slider.setAttribute("aria-valuetext", told.textContent)
+  }
   const show = step => {
     state.step = Math.max(0, Math.min(last, step))
     slider.value = state.step
-    const words = `step ${data.frames[state.step]} / ${data.steps - 1}`
-    told.textContent = `${words}  ·  t = ${data.t[state.step].toFixed(3)}`
-    slider.setAttribute("aria-valuetext", told.textContent)
+    says()
     root.dataset.step = String(data.frames[state.step])
     state.draw()
     bus.told = String(data.frames[state.step])
@@ -89,33 +140,36 @@ function build(root, data) {
   const keys = event => {
     const target = event.composedPath()[0]
     const own = root.contains(target)
+    const taken = own && target !== slider && target.closest?.("input, select")
     const busy = target.closest?.("input, textarea, select, [contenteditable], [role=slider], [role=tab], [role=radiogroup], [role=grid], canvas[data-testid]")
-    if (event.ctrlKey || event.metaKey || event.altKey || (busy && !own)) return
+    if (event.ctrlKey || event.metaKey || event.altKey || taken || (busy && !own)) return
     const moves = { ArrowRight: 1, ArrowLeft: -1, PageUp: 5, PageDown: -5 }
     if (event.key in moves && (own || event.key.startsWith("Arrow"))) {
       pause(); go(state.step + moves[event.key])
     } else if (own && event.key === "Home") { pause(); go(0) }
     else if (own && event.key === "End") { pause(); go(last) }
-    else if (own && event.key === " " && target !== play && target !== loop) play.onclick()
+    else if (own && event.key === " " && target.tagName !== "BUTTON") play.onclick()
     else return
     event.preventDefault()
   }
   window.addEventListener("keydown", keys)
   const resized = new ResizeObserver(() => state.draw())
-  resized.observe(stage)
+  resized.observe(root)
   state.stop = () => {
     pause()
+    pair.stop()
     window.removeEventListener("keydown", keys)
     bus.listeners.delete(listener)
     if (bus.listeners.size === 0) bus.told = null
     resized.disconnect()
   }
+  pair.arrange()
   const wanted = data.frames.findIndex(frame => frame >= data.step)
   show(bus.adopt(last + 1, data.step == null || wanted < 0 ? last : wanted))
   return state
 }
 
-function panel(stage, data, run, state) {
+function panel(stage, data, run, frames, state) {
   const box = element("figure", "panel")
   const head = element("figcaption", "head")
   if (data.runs.length > 1) {
@@ -133,141 +187,60 @@ function panel(stage, data, run, state) {
   box.append(note)
   stage.append(box)
   return run.sprite
-    ? pictures(canvas, data, run, state)
-    : points(canvas, data, run, state)
+    ? pictures(canvas, data, run, frames, state)
+    : points(canvas, data, frames, state)
 }
 
-function fitted(canvas, ratio) {
-  const width = Math.max(80, canvas.clientWidth)
-  const height = Math.round(width * ratio)
-  const dense = window.devicePixelRatio || 1
-  if (canvas.width !== Math.round(width * dense) || canvas.height !== Math.round(height * dense)) {
-    canvas.width = Math.round(width * dense)
-    canvas.height = Math.round(height * dense)
-    canvas.style.height = `${height}px`
-  }
-  const pen = canvas.getContext("2d")
-  pen.setTransform(dense, 0, 0, dense, 0, 0)
-  pen.clearRect(0, 0, width, height)
-  return [pen, width, height]
-}
-
-function pictures(canvas, data, run, state) {
-  const image = new Image()
+function pictures(canvas, data, run, frames, state) {
   const weights = run.weights ? decode(run.weights, Uint8Array) : null
   const experts = run.experts
-  const columns = data.columns
-  const lines = Math.ceil(data.seeds.length / columns)
   // Room for the bar also where there are no experts, so that the rows of all runs are level.
   const bar = data.runs.some(one => one.weights) ? 5 : 0
-  const gap = 6
-  const place = width => (width - gap * (columns - 1)) / columns
+  let lay = null
   const draw = (step, focus) => {
-    if (!image.complete || !image.naturalWidth) return
-    const shape = data.tile[0] / data.tile[1]
+    if (!frames.ready) return
     const wide = Math.max(80, canvas.clientWidth)
-    const tile = place(wide)
-    const row = tile * shape + bar + gap
-    const [pen] = fitted(canvas, (lines * row - gap) / wide)
-    pen.imageSmoothingEnabled = tile * (window.devicePixelRatio || 1) < data.tile[1]
-    data.seeds.forEach((seed, i) => {
-      const x = (i % columns) * (tile + gap)
-      const y = Math.floor(i / columns) * row
-      pen.drawImage(
-        image, i * data.tile[1], step * data.tile[0], data.tile[1], data.tile[0],
-        x, y, tile, tile * shape)
+    lay = tiled(data, wide, bar, state.order())
+    const [pen] = fitted(canvas, lay.height / wide)
+    pen.imageSmoothingEnabled = lay.places[0].width * (window.devicePixelRatio || 1) < data.tile[1]
+    for (const { i, x, y, width, height } of lay.places) {
+      frames.draw(pen, step, i, x, y, width, height)
       if (weights) {
         let left = x
         for (let k = 0; k < experts; k++) {
           const w = weights[(step * data.seeds.length + i) * experts + k] / 255
           if (!w) continue
           pen.fillStyle = data.colours[k]
-          pen.fillRect(left, y + tile * shape + 1, tile * w, bar - 1)
-          left += tile * w
+          pen.fillRect(left, y + height + 1, width * w, bar - 1)
+          left += width * w
         }
       }
-      if (seed === focus) {
+      if (data.seeds[i] === focus) {
         pen.strokeStyle = data.accent
         pen.lineWidth = 3
-        pen.strokeRect(x + 1.5, y + 1.5, tile - 3, tile * shape - 3)
+        pen.strokeRect(x + 1.5, y + 1.5, width - 3, height - 3)
       }
-    })
+    }
+    state.badges(pen, step, lay.places)
   }
-  image.onload = () => state.draw()
-  image.src = run.sprite
   canvas.classList.add("pickable")
   canvas.onclick = event => {
-    const box = canvas.getBoundingClientRect()
-    const tile = place(box.width)
-    const row = tile * data.tile[0] / data.tile[1] + bar + gap
-    const i = Math.floor((event.clientY - box.top) / row) * columns
-      + Math.floor((event.clientX - box.left) / (tile + gap))
-    if (data.seeds[i] === undefined) return
-    state.focus = data.seeds[i]
-    state.draw()
-    state.pick(state.focus)
+    const hit = lay?.under(event.offsetX, event.offsetY)
+    if (hit) state.choose(data.seeds[hit.i])
   }
   return { draw }
 }
 
-function points(canvas, data, run, state) {
-  const where = decode(run.points, Float32Array)
-  const leader = decode(run.leader, Int16Array)
-  const count = data.seeds.length
-  const [left, right, bottom, top] = data.box
-  const size = width => (width - 16) / Math.max(right - left, top - bottom)
-  const at = (width, x, y) => [
-    width / 2 + (x - (left + right) / 2) * size(width),
-    width / 2 - (y - (bottom + top) / 2) * size(width)]
+function points(canvas, data, one, state) {
   const draw = (step, focus) => {
     const [pen, width] = fitted(canvas, 1)
-    const ink = getComputedStyle(canvas).color
-    for (const [k, centre] of data.centres.entries()) {
-      const [x, y] = at(width, centre[0], centre[1])
-      pen.strokeStyle = data.colours[k]
-      pen.globalAlpha = 0.5
-      pen.lineWidth = 1.5
-      pen.beginPath()
-      pen.arc(x, y, Math.max(6, 2 * data.spread * size(width)), 0, 7)
-      pen.stroke()
-    }
-    for (let i = 0; i < count; i++) {
-      const mine = data.seeds[i] === focus
-      const k = leader[step * count + i]
-      pen.fillStyle = pen.strokeStyle = k >= 0 ? data.colours[k] : ink
-      pen.globalAlpha = mine ? 0.9 : 0.28
-      pen.lineWidth = mine ? 2 : 1
-      pen.beginPath()
-      for (let s = mine ? 0 : Math.max(0, step - 5); s <= step; s++) {
-        const j = 2 * (s * count + i)
-        pen.lineTo(...at(width, where[j], where[j + 1]))
-      }
-      pen.stroke()
-      pen.globalAlpha = 0.9
-      pen.beginPath()
-      const j = 2 * (step * count + i)
-      const [x, y] = at(width, where[j], where[j + 1])
-      pen.arc(x, y, mine ? 6 : 2.8, 0, 7)
-      pen.fill()
-      if (mine) { pen.strokeStyle = ink; pen.stroke() }
-    }
-    pen.globalAlpha = 1
+    rings(pen, width, data)
+    swarm(pen, width, data, one, step, focus, getComputedStyle(canvas).color)
   }
   canvas.classList.add("pickable")
   canvas.onclick = event => {
-    const box = canvas.getBoundingClientRect()
-    let best = -1
-    let near = 24 ** 2
-    for (let i = 0; i < count; i++) {
-      const j = 2 * (state.step * count + i)
-      const [x, y] = at(box.width, where[j], where[j + 1])
-      const d = (event.clientX - box.left - x) ** 2 + (event.clientY - box.top - y) ** 2
-      if (d < near) { near = d; best = i }
-    }
-    if (best < 0) return
-    state.focus = data.seeds[best]
-    state.draw()
-    state.pick(state.focus)
+    const hit = nearest(canvas.clientWidth, data, [one], state.step, event.offsetX, event.offsetY)
+    if (hit >= 0) state.choose(data.seeds[hit])
   }
   return { draw }
 }

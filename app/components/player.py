@@ -11,11 +11,12 @@ import numpy as np
 import xarray as xr
 from streamlit.components.v2 import component
 
+from app.components.difference import difference_scale
 from app.figures.look import Look, expert_colours, run_style
 from app.figures.subjects import Subject
 from app.pictures import data_url, packed, sprite, thinned
 
-__all__ = ["PlayerData", "player", "player_data"]
+__all__ = ["Pairing", "PlayerData", "player", "player_data"]
 
 _HERE = Path(__file__).parent
 _MOST_IMAGES = 36
@@ -25,8 +26,29 @@ _PLAYER = component(
     "ddm_player",
     html=(_HERE / "player.html").read_text(),
     css=(_HERE / "player.css").read_text(),
-    js=(_HERE / "cursor.js").read_text() + (_HERE / "player.js").read_text(),
+    js="".join(
+        (_HERE / f"{name}.js").read_text()
+        for name in ("cursor", "frames", "points", "pair", "player")
+    ),
 )
+
+
+class Pairing(NamedTuple):
+    """Which two runs are compared, and how; the browser changes it without asking.
+
+    Arguments:
+        mode: "" is side by side; ab, blink, difference.
+        pair: letters of the two runs with a comma between; "" is the first two.
+        order: of the samples: "" by seed, "parting" those first whose two runs part first.
+        parting: step at which each sample parts, by seed; -1 is never. Of this pair.
+        on_pair: called when another pair is chosen.
+    """
+
+    mode: str = ""
+    pair: str = ""
+    order: str = ""
+    parting: dict[int, int] | None = None
+    on_pair: Callable[[], None] = lambda: None
 
 
 class PlayerData(NamedTuple):
@@ -77,6 +99,8 @@ def player_data(
         "colours": expert_colours(experts),
         "columns": _columns(len(seeds)),
     }
+    if "snr" in shortest.coords:
+        content["snr"] = np.asarray(shortest["snr"].values, dtype=float)[frames].tolist()
     runs: list[dict[str, Any]] = []
     for index, (subject, note) in enumerate(zip(subjects, notes, strict=True)):
         if name not in subject.trace:
@@ -93,6 +117,7 @@ def player_data(
     content["runs"] = runs
     if name == "x0_hat":
         content["tile"] = [shortest.sizes["height"], shortest.sizes["width"]]
+        content["signed"] = shortest.sizes["channel"] == 1
     else:
         content |= _box(playable, centres)
         content["spread"] = spread
@@ -108,6 +133,8 @@ def player(
     focus: int | None,
     key: str,
     on_focus: Callable[[], None],
+    axis: str = "step",
+    pairing: Pairing | None = None,
 ) -> int | None:
     """Show it; the seed of the sample that was clicked last, or None.
 
@@ -115,6 +142,8 @@ def player(
         step: where the cursor starts; None is the last step.
         focus: seed of the framed sample.
         on_focus: called when another sample is clicked.
+        axis: of time, as the charts of the page have it.
+        pairing: how two of the runs are compared.
     """
     content = dict(data.content)
     content["runs"] = [
@@ -125,9 +154,24 @@ def player(
         }
         for run in content["runs"]
     ]
-    content |= {"step": step, "focus": focus, "accent": "#FFB000"}
+    pairing = pairing or Pairing()
+    content |= {
+        "step": step,
+        "focus": focus,
+        "axis": axis,
+        "accent": "#FFB000",
+        "paper": look.paper,
+    }
+    content |= {"mode": pairing.mode, "pair": pairing.pair, "order": pairing.order}
+    content["difference"] = difference_scale(
+        look, signed=content.get("signed", True), points="tile" not in content
+    )
+    if pairing.parting is not None:
+        content["parting"] = {"steps": [pairing.parting.get(s, -1) for s in content["seeds"]]}
     content["id"] = f"{content['id']}-{look.dark}"
-    shown = _PLAYER(data=content, key=key, on_focus_change=on_focus)
+    shown = _PLAYER(
+        data=content, key=key, on_focus_change=on_focus, on_pair_change=pairing.on_pair
+    )
     value = shown.focus
     return None if value is None else int(value)
 

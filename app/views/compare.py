@@ -13,6 +13,7 @@ from app import forms, parts, state
 from app.components.player import player, player_data
 from app.figures import alignment, dots, series, weights
 from app.figures.subjects import Subject, axes_of, axis_name, together
+from app.views import parting
 from app.views.tables import dots_of, summary_rows
 from ddm_core.export import csv_bytes, run_tables
 from ddm_core.records import RunRecord
@@ -106,6 +107,7 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
             hide_label=True,
             says=axis_name,
         )
+    parting.exhibit(records, subjects)
     if together(subjects, "weights"):
         info = state.kept(
             lambda: weights.weights_info(subjects, axis=axis), "weights_info", ids, axis
@@ -214,6 +216,8 @@ def _player(records: list[RunRecord], subjects: list[Subject], focus: int | None
         focus=focus,
         key="player",
         on_focus=_focused,
+        axis=state.view("axis", "step"),
+        pairing=parting.pairing(records, subjects, "player"),
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         if focus is None:

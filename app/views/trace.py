@@ -104,6 +104,7 @@ def _pictures(record: RunRecord, subject: Subject, focus: int | None, axis: str)
                 focus=focus,
                 key="player",
                 on_focus=_focused,
+                axis=axis,
             )
     per_expert = [
         name
