@@ -212,7 +212,7 @@ def test_mode_pair_and_order_are_in_the_address(
     says = f"{info.parted} of {SHOWN} samples part"
     grey.wait_for_selector(f".st-key-exhibit_parting >> text={says}")
     told = "name => new URL(location).searchParams.get(name)"
-    for name, value in {"mode": "difference", "pair": "B,C", "order": "parting"}.items():
+    for name, value in {"mode": "difference", "pair": "B,C", "sorted": "parting"}.items():
         grey.wait_for_function(f"value => ({told})('{name}') === value", arg=value)
     again = page("compare" + grey.evaluate("() => location.search"))
     view = f'[data-mode="difference"][data-pair="B,C"][data-order="{order}"]'

@@ -290,7 +290,7 @@ function pairing(root, data, sources, state) {
     stop() {
       clearInterval(timer)
       still.removeEventListener("change", calm)
-      for (const name of ["mode", "pair", "order"]) delete bus.tells[name]
+      for (const name of ["mode", "pair", "sorted"]) delete bus.tells[name]
     },
   }
 }

@@ -47,7 +47,7 @@ function build(root, data) {
   const sorted = root.querySelector(".order")
   sorted.value = data.order === "parting" ? "parting" : ""
   sorted.onchange = () => {
-    bus.tells.order = sorted.value
+    bus.tells.sorted = sorted.value
     state.draw()
   }
   state.order = () => {

@@ -32,7 +32,7 @@ def pairing(records: Sequence[RunRecord], subjects: Sequence[Subject], key: str)
     return Pairing(
         state.view("mode"),
         ",".join(_letters(_pair(subjects))),
-        state.view("order"),
+        state.view("sorted"),
         None if info is None else info.by_seed(),
         chosen,
     )
