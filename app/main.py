@@ -20,6 +20,7 @@ from app.views import (
     audit,
     compare,
     disagreement,
+    flow,
     library,
     paradox,
     routing,
@@ -71,6 +72,13 @@ PAGES = {
             icon=":material/alt_route:",
             url_path="routing",
             help="Who is asked, and when does it change? Every sample, every step.",
+        ),
+        st.Page(
+            flow.page,
+            title="Flow",
+            icon=":material/air:",
+            url_path="flow",
+            help="Points in the plane: the field that each route makes, and samples in it.",
         ),
         st.Page(
             ask.page,

@@ -175,7 +175,7 @@ def paths(
 
     Returns:
         state, twin [step, sample, coordinate]: x_t; leader [step, sample]: the expert with the
-        largest weight; path_lipschitz [step, sample]; the coordinates t and sample.
+        largest weight, -1 for a monolith; path_lipschitz [step, sample]; the coordinates t and sample.
     """
     route, sampler = parse_route(config.router), SAMPLERS.parse(config.sampler)
     ensemble = build_ensemble(system, route)
@@ -193,6 +193,8 @@ def paths(
     ]
     ways = ("step", "sample", "coordinate")
     leader = torch.stack([step.mixture.weights.argmax(dim=1) for step in steps])
+    if route.monolith:
+        leader = torch.full_like(leader, -1)
     return xr.Dataset(
         {
             "state": (ways, torch.stack([step.x_t for step in steps]).float().numpy()),
