@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ddm_core.errors import WorkError
+from ddm_core.estimate import Costs, registered_costs
 
 __all__ = ["Catalogue", "CatalogueSource", "Component", "Field", "SystemCard"]
 
@@ -89,6 +90,7 @@ class Catalogue(NamedTuple):
 
     Arguments:
         checkpoints: the folder that holds the shipped ones.
+        costs: of every component, for what a run will cost.
     """
 
     systems: tuple[SystemCard, ...]
@@ -98,6 +100,7 @@ class Catalogue(NamedTuple):
     probes: tuple[Component, ...]
     metrics: tuple[str, ...]
     checkpoints: str
+    costs: Costs
 
     @property
     def usable(self) -> tuple[SystemCard, ...]:
@@ -224,7 +227,11 @@ def _parse(said: dict[str, Any]) -> Catalogue:
         for one in said["systems"]
     )
     return Catalogue(
-        systems, **families, metrics=tuple(said["metrics"]), checkpoints=said["folder"]
+        systems,
+        **families,
+        metrics=tuple(said["metrics"]),
+        checkpoints=said["folder"],
+        costs=Costs.model_validate(said["costs"]),
     )
 
 
@@ -295,6 +302,7 @@ def main() -> None:
         "probes": _components(PROBES),
         "metrics": [],
         "folder": str(checkpoints_folder()),
+        "costs": registered_costs().model_dump(mode="json"),
     }
     print(json.dumps(said))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import state
+from app import estimates, state
 from app.catalogue import Catalogue, Component, Field, SystemCard
 from app.parts import literal, told
 from ddm_core.config import RunConfig, make_config
@@ -189,29 +189,30 @@ def new_comparison(catalogue: Catalogue, like: str = "") -> None:
     routes: list[str] = st.session_state.get("new_routers", [])
     quality = card.quality and num >= 100
     with st.container(horizontal=True, vertical_alignment="center"):
+        fields = {
+            "system": system,
+            "num": int(num),
+            "steps": int(steps),
+            "sampler": sampler,
+            "seed": int(seed),
+            "label": label,
+            "guidance": float(guidance),
+        }
         if st.button(
             f"Compare {len(routes)} routers" if len(routes) != 1 else "Sample one router",
             type="primary",
             icon=":material/compare:",
             disabled=not routes or not system,
-        ):
-            fields = {
-                "system": system,
-                "num": int(num),
-                "steps": int(steps),
-                "sampler": sampler,
-                "seed": int(seed),
-                "label": label,
-                "guidance": float(guidance),
-            }
-            if told(lambda: submit(fields, routes, quality=quality)):
-                st.rerun()
+        ) and told(lambda: submit(fields, routes, quality=quality)):
+            st.rerun()
         words = (
             f"{num:,} samples × {steps:,} steps × {len(routes)} routers, all from the same noise"
         )
         if card.quality:
             words += "; with FID" if quality else "; FID from 100 samples on"
         st.caption(words)
+    if routes and system:
+        st.caption(literal(estimates.in_words(catalogue, fields, routes)))
 
 
 def _routers(catalogue: Catalogue, card: SystemCard) -> None:
@@ -240,10 +241,12 @@ def submit(fields: dict[str, Any], routes: Sequence[str], *, quality: bool = Fal
     """Put a comparison into the queue and watch it; the job's id.
 
     Raises:
-        RequestError: a field is out of bounds.
+        RequestError: a field is out of bounds, or the memory does not suffice.
     """
     metrics = ("fid",) if quality else ()
     configs: list[RunConfig] = [make_config(fields | {"router": route}) for route in routes]
+    if state.catalogue_source().ready:
+        estimates.require_fit(state.catalogue(), configs)
     job = state.jobs().submit(
         configs,
         metrics=metrics,

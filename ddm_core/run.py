@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import threading
 import time
@@ -20,6 +19,7 @@ from torch import Tensor
 from ddm_core.config import RunConfig, make_config
 from ddm_core.devices import batch_on, device_name, pick_device, workers_on
 from ddm_core.errors import RequestError, WorkError
+from ddm_core.estimate import Subject, estimate, registered_costs, require_room
 from ddm_core.noise import Noise
 from ddm_core.probes.base import Probe, Scene, parse_probes
 from ddm_core.probes.pictures import to_uint8
@@ -220,30 +220,10 @@ def _plan(config: RunConfig, system: System | None) -> _Plan:
     probes = parse_probes(config.probes, system)
     if any(parse_route(leg.config.router).monolith for leg in fixed.legs):
         probes = tuple(probe for probe in probes if not probe.of_experts)
-    _require_memory(config, system, probes)
+    subject = Subject(len(system.experts), system.shape)
+    require_room(estimate(fixed, subject, registered_costs()), fixed)
     dtype = torch.float64 if config.dtype == "float64" else torch.float32
     return _Plan(fixed, system.to(device, dtype), device, dtype, probes)
-
-
-def _require_memory(config: RunConfig, system: System, probes: Sequence[Probe]) -> None:
-    """Refuse what cannot fit before anything is allocated."""
-    experts, size = len(system.experts), int(np.prod(system.shape))
-    per_step = 0
-    for probe in probes:
-        dims = probe.variable.dims
-        rows = config.observed if probe.observed_only else config.num
-        rows = config.shown if "shown" in dims else rows
-        cells = min(rows, config.num) * (experts if "expert" in dims else 1)
-        per_step += cells * (size if "height" in dims or "coordinate" in dims else 4)
-    need = config.steps * per_step + 8 * config.num * size
-    free = (
-        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
-    )
-    if free and need > 0.5 * free:
-        raise RequestError(
-            f"{config.num} samples x {config.steps} steps with these probes need "
-            f"{need / 2**30:.1f} GiB of {free / 2**30:.1f}; take fewer samples, steps or probes"
-        )
 
 
 def _batches(plan: _Plan) -> list[_Batch]:

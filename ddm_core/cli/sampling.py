@@ -10,7 +10,7 @@ import typer
 
 from ddm_core.cli import options as o
 from ddm_core.cli.recipes import with_recipe
-from ddm_core.cli.screen import Bar, number, progress, run_json, say_json, say_table, warn
+from ddm_core.cli.screen import Bar, note, number, progress, run_json, say_json, say_table, warn
 from ddm_core.errors import WorkError
 
 if TYPE_CHECKING:
@@ -177,10 +177,20 @@ def _make(
 
     configs = [make_config(fields) for fields in wanted]
     # Only now, since torch takes seconds to load and the request may be wrong.
+    from ddm_core import disk
+    from ddm_core.estimate import Subject, estimate, registered_costs, together
     from ddm_core.make import make_run, prepare
     from ddm_core.quality import default_metrics
 
     orders = prepare(configs, default_metrics if measured else None)
+    # Where nothing can be kept, that is told before the long wait.
+    disk.make_folder(store.root)
+    costs, earlier = registered_costs(), store.runs()
+    each = [
+        estimate(one.config, Subject(len(one.system.experts), one.system.shape), costs, earlier)
+        for one in orders
+    ]
+    note(f"expected: {together(each)}")
     records: list[RunRecord] = []
     for order in orders:
         with progress(order.config.router) as bar:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ddm_core.records import RunRecord
 
-__all__ = ["Bar", "number", "progress", "run_json", "say_json", "say_table", "warn"]
+__all__ = ["Bar", "note", "number", "progress", "run_json", "say_json", "say_table", "warn"]
 
 _SPARSE_SECONDS = 5.0
 
@@ -99,6 +99,11 @@ def say_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
 def _numeric(cell: str) -> bool:
     """Whether a cell is a number, with its interval, n or unit: not "8 experts on clusters"."""
     return re.fullmatch(r"[-+\d.,e\[\]() %]*( ?m?s| ?Mi?B)?", cell) is not None
+
+
+def note(sentence: str) -> None:
+    """One line on stderr that a person may want to know before a long wait."""
+    print(sentence, file=sys.stderr)
 
 
 def warn(sentence: str) -> None:

@@ -55,6 +55,8 @@ class Probe(ABC):
         needs_all_experts: the step must hold every expert's velocity.
         costly: evaluates experts beyond those that sampling needs. Costly probes, and those that
             need all experts, run on the observed samples only.
+        mixes: mixtures that it evaluates at each step, at its usual settings.
+        differentiates: keeps the graph of a mixture, which takes memory.
         of_experts: has no meaning for a monolith, which has neither experts nor weights.
         images_only: makes sense for images, not for points.
         points_only: makes sense for points, not for images.
@@ -64,6 +66,8 @@ class Probe(ABC):
     variable: ClassVar[Variable]
     needs_all_experts: ClassVar[bool] = False
     costly: ClassVar[bool] = False
+    mixes: ClassVar[float] = 0.0
+    differentiates: ClassVar[bool] = False
     of_experts: ClassVar[bool] = True
     images_only: ClassVar[bool] = False
     points_only: ClassVar[bool] = False

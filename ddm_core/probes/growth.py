@@ -57,6 +57,7 @@ class PerturbationGrowth(Probe):
     name = "perturbation_growth"
     variable = Variable(name, ("step", "sample"), "|dx_s| / |dx_T|, twin re-routed")
     costly: ClassVar[bool] = True
+    mixes: ClassVar[float] = 1.0
     of_experts: ClassVar[bool] = False
 
     h: float = setting(0.01, "length of the perturbation of x_T", low=1e-9, high=100.0)
@@ -73,6 +74,7 @@ class PerturbationGrowthFrozen(Probe):
     name = "perturbation_growth_frozen"
     variable = Variable(name, ("step", "sample"), "|dx_s| / |dx_T|, weights frozen")
     costly: ClassVar[bool] = True
+    mixes: ClassVar[float] = 1.0
     of_experts: ClassVar[bool] = False
 
     h: float = setting(0.01, "length of the perturbation of x_T", low=1e-9, high=100.0)

@@ -44,6 +44,9 @@ class LocalLipschitz(Probe):
     name = "local_lipschitz"
     variable = Variable(name, ("step", "sample"), "sigma_max(dv/dx), power iteration")
     costly: ClassVar[bool] = True
+    # A forward pass with its graph, and a JVP and a VJP per iteration.
+    mixes: ClassVar[float] = 10.0
+    differentiates: ClassVar[bool] = True
     of_experts: ClassVar[bool] = False
 
     iterations: int = setting(2, "power iterations per step", low=1, high=100)
@@ -89,6 +92,7 @@ class LocalLipschitzDifference(Probe):
         name, ("step", "sample"), "mean over random unit u of |v(x+hu) - v(x-hu)| / 2h, re-routed"
     )
     costly: ClassVar[bool] = True
+    mixes: ClassVar[float] = 2.0
     of_experts: ClassVar[bool] = False
 
     directions: int = setting(1, "random directions per step", low=1, high=100)

@@ -34,11 +34,13 @@ class Sampler(ABC):
 
     Attributes:
         order: of convergence in the step length, for smooth fields; None where noise is added.
+        stages: evaluations of the mixture per step.
         stochastic: whether the step takes fresh noise.
     """
 
     name: ClassVar[str]
     order: ClassVar[int | None] = 1
+    stages: ClassVar[int] = 1
     stochastic: ClassVar[bool] = False
 
     @abstractmethod

@@ -25,6 +25,7 @@ class Heun(Sampler):
 
     name = "heun"
     order = 2
+    stages = 2
 
     def step(
         self,

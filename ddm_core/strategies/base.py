@@ -25,10 +25,17 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class Strategy(ABC):
-    """How the router's probabilities become weights. Frozen; its fields are its settings."""
+    """How the router's probabilities become weights. Frozen; its fields are its settings.
+
+    Attributes:
+        draws: whether it needs random numbers.
+        asks: experts that get a weight, at most, per sample: a number, or the name of the setting
+            that holds it; None for all. What a run will cost is told by it.
+    """
 
     name: ClassVar[str]
     draws: ClassVar[bool] = False
+    asks: ClassVar[int | str | None] = None
 
     @abstractmethod
     def decide(self, probabilities: Tensor, moment: Moment) -> Decision:

@@ -31,6 +31,7 @@ class Sample(Strategy):
     """k ~ p at every step: an unbiased estimate of the full ensemble at the cost of one expert."""
 
     name = "sample"
+    asks: ClassVar[int | str | None] = 1
     draws: ClassVar[bool] = True
 
     def decide(self, probabilities: Tensor, moment: Moment) -> Decision:

@@ -20,6 +20,7 @@ class SampleOnce(Strategy):
     """k ~ p at the first step, the same expert ever after."""
 
     name = "sample_once"
+    asks: ClassVar[int | str | None] = 1
     draws: ClassVar[bool] = True
 
     def decide(self, probabilities: Tensor, moment: Moment) -> Decision:

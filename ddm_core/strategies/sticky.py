@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ class Sticky(Strategy):
     """
 
     name = "sticky"
+    asks: ClassVar[int | str | None] = "k"
 
     k: int = setting(1, "experts per sample and step", low=1, told=True)
     margin: float = setting(0.1, "lead that a new expert needs", low=0.0, high=1.0)

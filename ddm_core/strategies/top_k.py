@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ class TopK(MemorylessStrategy):
     """The k largest probabilities, divided by their sum; all experts where there are fewer."""
 
     name = "top_k"
+    asks: ClassVar[int | str | None] = "k"
 
     k: int = setting(2, "experts per sample and step", low=1, told=True)
 

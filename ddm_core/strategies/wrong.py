@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ class Wrong(MemorylessStrategy):
     """The k least likely experts, weighted evenly: sampling against the data."""
 
     name = "wrong"
+    asks: ClassVar[int | str | None] = "k"
 
     k: int = setting(1, "experts per sample and step", low=1, told=True)
 

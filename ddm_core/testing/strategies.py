@@ -59,6 +59,16 @@ class StrategyContract(Contract):
 
     @_CASES
     @given(steps=probabilities())
+    def test_asks_no_more_experts_than_it_says(self, spec: str, steps: Tensor) -> None:
+        """What a run will cost is told by it."""
+        strategy = STRATEGIES.parse(spec)
+        asks = strategy.asks
+        most = getattr(strategy, asks) if isinstance(asks, str) else asks or steps.shape[2]
+        for decision in decisions(strategy, steps):
+            assert int((decision.weights > 0).sum(dim=1).max()) <= most
+
+    @_CASES
+    @given(steps=probabilities())
     def test_a_sample_decides_alone(self, spec: str, steps: Tensor) -> None:
         strategy = STRATEGIES.parse(spec)
         together = [d.weights for d in decisions(strategy, steps)]
