@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import streamlit as st
@@ -12,7 +13,18 @@ from app.catalogue import SystemCard
 from ddm_core.config import RunConfig, make_config
 from ddm_core.live import Answer, Live
 
-__all__ = ["SIZES", "TEMPERATURES", "Knobs", "Size", "ask", "config", "engine", "route_name"]
+__all__ = [
+    "LATER",
+    "SIZES",
+    "TEMPERATURES",
+    "Knobs",
+    "Size",
+    "ask",
+    "config",
+    "engine",
+    "route",
+    "route_name",
+]
 
 #: Stops of the temperature: half-octaves around 1, where the router is as it was trained.
 TEMPERATURES = tuple(round(2.0 ** (i / 2), 2 if i < 4 else 1) for i in range(-4, 9))
@@ -27,12 +39,12 @@ class Size(NamedTuple):
 
 #: Systems that answer within a second on two cores.
 SIZES = {"ring": Size(400, 30), "digits": Size(16, 15)}
-_PROBES = (
-    *("weights", "cluster_distance", "selected_distance", "expert_calls", "disagreement"),
-    *("x0_hat", "state"),
-)
-#: Cheap for points alone: a twin doubles the work.
-_OF_POINTS = ("perturbation_growth",)
+_COMMON = ("weights", "cluster_distance", "selected_distance", "expert_calls")
+#: On points everything is cheap. On images what asks all experts would keep the picture waiting:
+#: it is asked for by itself, after the rest.
+_OF_POINTS = (*_COMMON, "state", "disagreement", "perturbation_growth")
+_OF_IMAGES = (*_COMMON, "x0_hat")
+LATER = ("disagreement",)
 
 
 class Knobs(NamedTuple):
@@ -57,11 +69,16 @@ def engine() -> Live:
     return Live()
 
 
-def config(knobs: Knobs, card: SystemCard) -> RunConfig:
-    """The run that the controls describe; kept in the store, it has the very same samples."""
+def config(
+    knobs: Knobs, card: SystemCard, *, probes: Sequence[str] = (), observed: int = 0
+) -> RunConfig:
+    """The run that the controls describe; kept in the store, it has the very same samples.
+
+    Arguments:
+        probes: instead of what can be had before the picture.
+        observed: samples on which costly probes run; 0 for all.
+    """
     size = SIZES[knobs.system]
-    probes = _PROBES if card.is_image else (*_PROBES, *_OF_POINTS)
-    wanted = [name for name in probes if name != ("state" if card.is_image else "x0_hat")]
     return make_config(
         {
             "system": knobs.system,
@@ -70,8 +87,8 @@ def config(knobs: Knobs, card: SystemCard) -> RunConfig:
             "steps": size.steps,
             "seed": knobs.seed,
             "shown": min(size.num, 36),
-            "observed": size.num,
-            "probes": wanted,
+            "observed": observed or size.num,
+            "probes": probes or (_OF_IMAGES if card.is_image else _OF_POINTS),
         }
     )
 

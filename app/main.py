@@ -26,6 +26,7 @@ from app.views import (
     routing,
     stability,
     start,
+    tour,
     trace,
 )
 from app.views import map as data_map
@@ -42,6 +43,13 @@ PAGES = {
             url_path="start",
             default=True,
             help="What this is, the systems at hand, and a first comparison in one click.",
+        ),
+        st.Page(
+            tour.page,
+            title="Tour",
+            icon=":material/explore:",
+            url_path="tour",
+            help="The paradox in five minutes, measured while you read.",
         ),
         st.Page(
             library.page,

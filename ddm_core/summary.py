@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Estimate", "summarize"]
+__all__ = ["Estimate", "mean_of", "summarize"]
 
 _NORMAL = 1.959964  # 97.5% quantile of the standard normal: two-sided 95%
 
@@ -91,6 +91,18 @@ def summarize(trace: xr.Dataset, seconds: float) -> dict[str, Estimate]:
         out["expert_calls"] = Estimate(calls, None, None, samples, "all calls / (samples x steps)")
     out["seconds"] = Estimate(seconds, None, None, 1, "wall clock, once")
     return out
+
+
+def mean_of(trace: xr.Dataset, name: str) -> Estimate:
+    """Mean of a variable [step, sample] over steps and over the samples on which it was measured.
+
+    Raises:
+        KeyError: the trace does not hold it.
+    """
+    values = _by_sample(trace, name)
+    if values is None:
+        raise KeyError(name)
+    return _mean(values, "mean over steps")
 
 
 def _by_sample(trace: xr.Dataset, name: str) -> np.ndarray | None:

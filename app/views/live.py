@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from app.views.tables import numbers_table
 from ddm_core.errors import RequestError, WorkError
 from ddm_core.live import Answer, Overtaken
 
-__all__ = ["Shown", "answers", "pictures", "section"]
+__all__ = ["Shown", "answers", "pictures", "section", "when_ready"]
 
 _KEY = "live_knobs"
 
@@ -47,11 +48,17 @@ def section(catalogue: Catalogue) -> None:
     if not cards:
         return
     st.subheader("Turn the knobs", anchor=False)
-    if not live.engine().ready:
-        live.engine().warm()
-        _waiting()
-        return
-    _panel(cards)
+    if when_ready():
+        _panel(cards)
+
+
+def when_ready() -> bool:
+    """Whether the live process is there; where it is not, says so and comes back when it is."""
+    if live.engine().ready:
+        return True
+    live.engine().warm()
+    _waiting()
+    return False
 
 
 @st.fragment(run_every=0.5)
@@ -92,7 +99,7 @@ def _panel(cards: list[SystemCard]) -> None:
     shown = answers([at, own], card)
     if shown is None:
         return
-    _drawn(shown)
+    _drawn(shown, [at, own])
 
 
 def _at(card: SystemCard) -> Knobs:
@@ -129,15 +136,25 @@ def _keep(asked: list[Knobs], card: SystemCard) -> None:
         )
 
 
-def answers(asked: list[Knobs], card: SystemCard, place: str = "live") -> Shown | None:
+def answers(
+    asked: Sequence[Knobs],
+    card: SystemCard,
+    place: str = "live",
+    *,
+    probes: Sequence[str] = (),
+    observed: int = 0,
+) -> Shown | None:
     """What these settings give; what was there before, where the reader has moved on meanwhile.
 
     Arguments:
         place: where on which page; what was there before is looked for under this name.
+        probes, observed: see `live.config`.
     """
     names = tuple(live.route_name(one, card) for one in asked)
     try:
-        found = tuple(live.ask(live.config(one, card)) for one in asked)
+        found = tuple(
+            live.ask(live.config(one, card, probes=probes, observed=observed)) for one in asked
+        )
     except Overtaken:
         before: Shown | None = st.session_state.get(f"shown_{place}")
         return before
@@ -149,7 +166,7 @@ def answers(asked: list[Knobs], card: SystemCard, place: str = "live") -> Shown 
     return shown
 
 
-def _drawn(shown: Shown) -> None:
+def _drawn(shown: Shown, asked: list[Knobs]) -> None:
     left, right = st.columns([6, 5], gap="large")
     with left:
         pictures(shown, "live_player")
@@ -177,14 +194,19 @@ def _drawn(shown: Shown) -> None:
             lambda: alignment.table(near),
             key=shown.key,
         )
-        apart = series.series_info(shown.subjects, "disagreement")
+        wide = shown
+        if shown.card.is_image:
+            wide = answers(asked, shown.card, "live_later", probes=live.LATER)
+        if wide is None:
+            return
+        apart = series.series_info(wide.subjects, "disagreement")
         parts.exhibit(
             "live_disagreement",
             "Do experts disagree?",
             parts.explained("angle between their velocities", apart.statistic),
             lambda: series.figure(apart, state.look(), height=200),
             lambda: series.table(apart),
-            key=shown.key,
+            key=(*wide.key, "later"),
         )
 
 

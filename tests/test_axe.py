@@ -1,0 +1,152 @@
+"""Every page of the navigation, with runs and without: accessible, whole, and wide enough."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+from page_runs import image_run, known, point_runs
+from test_browser import settled
+
+from ddm_core.store import Store
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 60_000  # milliseconds
+PAGES = re.findall(r'url_path="([a-z_-]+)"', (ROOT / "app" / "main.py").read_text())
+WIDTHS = (1440, 900)
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+ASK_AXE = """async () => {
+  const found = await axe.run(document, {resultTypes: ["violations"]})
+  return found.violations
+    .filter(one => ["serious", "critical"].includes(one.impact))
+    .flatMap(one => one.nodes.map(node => [
+      one.id, node.target.flat().join(" "), node.html.slice(0, 200), node.failureSummary]))
+}"""
+
+#: Faults inside Streamlit that no page can mend: rule, what the element's own markup holds, why.
+ALLOWED: tuple[tuple[str, str, str], ...] = ()
+
+#: Exhibits that lie over each other, by the names of their containers.
+OVERLAPS = """() => {
+  const all = [...document.querySelectorAll('[class*="st-key-exhibit_"]')]
+  const boxes = all.map(one => one.getBoundingClientRect())
+  const name = one => [...one.classList].find(c => c.startsWith("st-key-"))
+  const out = []
+  for (let i = 0; i < all.length; i++)
+    for (let j = i + 1; j < all.length; j++) {
+      if (all[i].contains(all[j]) || all[j].contains(all[i])) continue
+      const a = boxes[i], b = boxes[j]
+      const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left)
+      const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)
+      if (wide > 2 && high > 2) out.push([name(all[i]), name(all[j]), wide, high])
+    }
+  return out
+}"""
+SIDEWAYS = """() => {
+  const main = document.querySelector("[data-testid=stMain]")
+  return main.scrollWidth - main.clientWidth
+}"""
+DRAWN = """() => [...document.querySelectorAll("[data-testid=stPlotlyChart]")]
+  .every(one => one.querySelector(".main-svg"))"""
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a comparison of pictures and one of points; audits ship with the systems."""
+    folder = tmp_path_factory.mktemp("full") / "runs"
+    folder.mkdir()
+    said = known(folder=str(ROOT / "checkpoints"))
+    (folder / ".catalogue.json").write_text(json.dumps(said))
+    store = Store(folder)
+    for router in ("top_k:k=1", "full"):
+        image_run(store, router, "pictures")
+    point_runs(store, "points")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without runs, of a server that knows its systems but no audit."""
+    folder = tmp_path_factory.mktemp("empty") / "runs"
+    folder.mkdir()
+    (folder / ".catalogue.json").write_text(json.dumps(known()))
+    return folder
+
+
+@pytest.fixture
+def window(browser: Any) -> Iterator[Any]:
+    """A window in which scripts that fail fail the test."""
+    faults: list[str] = []
+    one = browser.new_page(viewport={"width": WIDTHS[0], "height": 1000}, color_scheme="light")
+    one.set_default_timeout(PATIENCE)
+    one.on("pageerror", lambda error: faults.append(str(error)))
+    yield one
+    one.close()
+    assert not faults
+
+
+def ready(window: Any) -> None:
+    """Wait until everything is drawn."""
+    settled(window)
+    window.wait_for_function(DRAWN)
+    window.wait_for_timeout(150)
+
+
+def faults(window: Any) -> list[str]:
+    """What is wrong with the page as it is shown now."""
+    found = [
+        f"exception: {e.inner_text()}" for e in window.locator("[data-testid=stException]").all()
+    ]
+    if (pixels := window.evaluate(SIDEWAYS)) > 1:
+        found.append(f"scrolls sideways by {pixels} pixels")
+    found += [f"overlap: {pair}" for pair in window.evaluate(OVERLAPS)]
+    if not window.evaluate("() => typeof axe === 'object'"):
+        window.evaluate(AXE)
+    for rule, target, markup, why in window.evaluate(ASK_AXE):
+        if not any(rule == known and part in markup for known, part, _ in ALLOWED):
+            found.append(f"axe {rule}: {target}\n      {markup}\n      {why}")
+    return found
+
+
+def visited(window: Any, url: str, page: str) -> list[str]:
+    """What is wrong with a page, wide and narrow, light and dark."""
+    window.set_viewport_size({"width": WIDTHS[0], "height": 1000})
+    window.emulate_media(color_scheme="light")
+    window.goto(f"{url}/{page}")
+    window.wait_for_selector("h1")
+    found: list[str] = []
+    for width, scheme in zip(WIDTHS, ("light", "dark"), strict=True):
+        window.set_viewport_size({"width": width, "height": 1000})
+        window.emulate_media(color_scheme=scheme)
+        ready(window)
+        found += [f"{page}, {width} px, {scheme}: {one}" for one in faults(window)]
+    return found
+
+
+@pytest.mark.browser
+def test_pages_with_runs(window: Any, full: Path, dashboard: Callable[[Path], str]) -> None:
+    assert len(PAGES) > 10
+    url = dashboard(full)
+    # Start comes first, so that what it waits for is there when it is looked at, at the end.
+    window.goto(url)
+    window.wait_for_selector("h1")
+    found = [one for page in PAGES if page != "start" for one in visited(window, url, page)]
+    for comparison in ("pictures", "points"):
+        found += visited(window, url, f"compare?comparison={comparison}")
+    window.goto(url)
+    window.wait_for_selector(".knobs")
+    found += visited(window, url, "start")
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.browser
+def test_pages_without_runs(window: Any, empty: Path, dashboard: Callable[[Path], str]) -> None:
+    url = dashboard(empty)
+    found = [one for page in PAGES for one in visited(window, url, page)]
+    assert not found, "\n".join(found)
