@@ -124,7 +124,7 @@ def test_ways_and_twins_are_those_of_the_run(tmp_path: Path) -> None:
             "seed": 5,
             "num": 6,
             "steps": 8,
-            "probes": ["state", "weights", "local_lipschitz:first=60:iterations=60", growth],
+            "probes": ["state", "weights", "local_lipschitz:first=24:iterations=24", growth],
             "dtype": "float64",
         }
     )

@@ -12,14 +12,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import streamlit as st
 from page_runs import image_run, known, point_runs
-from test_figures import EXPERTS, SAMPLES
+from streamlit.testing.v1 import AppTest
+from test_figures import EXPERTS, SAMPLES, make_trace
 
 from app.components.field import field_data
-from app.figures import flow
+from app.figures import flow, leaders
 from app.figures.look import Look
+from app.figures.subjects import Subject
 from ddm_core.analysis.field import PUSH, field_of
 from ddm_core.analysis.field_file import field_path, save_field
+from ddm_core.jobs import Jobs
 from ddm_core.records import RunRecord
 from ddm_core.store import Store
 from ddm_core.summary import Estimate
@@ -232,3 +236,70 @@ def test_the_flow_moves_with_the_cursor_and_shows_twins(
     window.set_viewport_size({"width": 900, "height": 900})
     window.wait_for_timeout(300)
     whole(window)
+
+
+def opened(page: str, **query: str) -> AppTest:
+    """A page, run once without a browser."""
+    script = f"""
+import streamlit as st
+from app import parts
+from app.views import flow, routing, start
+page = st.Page(start.page, url_path="start")
+st.session_state["pages"] = {{"start": page, "compare": page}}
+parts.progress_cards()
+{page}.page()
+"""
+    app = AppTest.from_string(script, default_timeout=120)
+    for name, value in query.items():
+        app.query_params[name] = value
+    return app.run()
+
+
+def words(app: AppTest) -> str:
+    assert not app.exception
+    return " ".join(str(one.value) for one in [*app.markdown, *app.caption, *app.warning])
+
+
+@pytest.fixture
+def empty(tmp_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """An empty store in which no worker starts."""
+    (tmp_store / ".catalogue.json").write_text(json.dumps(known()))
+    st.cache_resource.clear()
+    monkeypatch.setattr(Jobs, "_start", lambda *arguments: None)
+    yield Store(tmp_store)
+    st.cache_resource.clear()
+
+
+def test_empty_pages_say_what_to_do(empty: Store) -> None:
+    assert "Compare a few routes" in words(opened("routing"))
+    app = opened("flow")
+    assert "Sample the ring with three routes" in words(app)
+    app.button(key="sample_ring").click().run()
+    (job,) = Jobs(empty.root).jobs()
+    assert (job.kind, job.state, job.comparison is not None) == ("sample", "queued", True)
+
+
+def test_a_flow_is_computed_when_somebody_asks_and_damage_is_told(empty: Store) -> None:
+    runs = point_runs(empty, "points")
+    app = opened("flow", flow="points")
+    assert "has not been computed yet" in words(app)
+    app.button(key="draw_flow").click().run()
+    (job,) = Jobs(empty.root).jobs()
+    assert (job.kind, job.total) == ("field", 3)
+    Jobs(empty.root).cancel(job.id)
+    path = field_path(empty.root, runs[1])
+    save_field(path, field_of(runs[1].config))
+    path.with_name(field_path(empty.root, runs[2]).name).write_bytes(b"no flow")
+    app = opened("flow", flow="points")
+    assert "is no readable trace" in words(app)
+    assert "Of monolith" in words(app)
+
+
+def test_routing_says_who_changes_how_often(empty: Store) -> None:
+    for router in ("top_k:k=1", "full"):
+        image_run(empty, router, "pictures")
+    app = opened("routing", routed="pictures", order="no such order", stages="2,99,x,5")
+    said = words(app)
+    mean = leaders.leaders_info([Subject("a", make_trace())]).panels[0].switches
+    assert f"changes its leader {mean.value:.2f}" in said.replace("\\", "")
+    assert app.multiselect(key="stages_pick").value == [2, 5]

@@ -52,7 +52,7 @@ function build(root, data) {
   const speed = root.querySelector(".speed")
   const told = root.querySelector(".told")
   const last = data.frames.length - 1
-  const field = { id: data.id, step: 0, focus: null, ground: data.ground, timer: 0, pick() {} }
+  const field = { id: data.id, step: 0, focus: null, chosen: new Set(), ground: data.ground, timer: 0, pick() {} }
   panes.replaceChildren()
   const wide = data.panels.length <= 3 ? data.panels.length : data.panels.length % 3 ? 4 : 3
   panes.style.setProperty("--panes", wide)
@@ -107,6 +107,8 @@ function build(root, data) {
   field.view = now => {
     field.focus = now.focus
     field.ground = now.ground
+    field.chosen = new Set(now.chosen)
+    root.dataset.chosen = String(field.chosen.size)
     key(root, data, field)
     field.draw()
   }
@@ -252,6 +254,7 @@ function pane(panes, data, panel, field) {
   }
 
   const sample = (pen, step, i, width, mine) => {
+    const faded = field.chosen.size && !field.chosen.has(data.seeds[i]) && !mine ? 0.15 : 1
     const k = leader[step * count + i]
     const colour = k >= 0 ? data.colours[k] : data.ink
     const from = mine ? 0 : Math.max(0, step - TAIL)
@@ -259,22 +262,22 @@ function pane(panes, data, panel, field) {
     const here = place(width, state[j], state[j + 1])
     const there = place(width, twin[j], twin[j + 1])
     pen.strokeStyle = colour
-    pen.globalAlpha = mine ? 0.95 : 0.55
+    pen.globalAlpha = (mine ? 0.95 : 0.55) * faded
     pen.lineWidth = mine ? 2.6 : 1.5
     way(pen, state, i, from, step, width)
-    pen.globalAlpha = mine ? 0.9 : 0.35
+    pen.globalAlpha = (mine ? 0.9 : 0.35) * faded
     pen.lineWidth = mine ? 2 : 1
     pen.setLineDash(mine ? [5, 4] : [2, 3])
     way(pen, twin, i, from, step, width)
     pen.setLineDash([])
-    pen.globalAlpha = mine ? 1 : 0.8
+    pen.globalAlpha = (mine ? 1 : 0.8) * faded
     pen.lineWidth = mine ? 2 : 1.1
     pen.strokeStyle = data.ink
     pen.beginPath()
     pen.moveTo(...here)
     pen.lineTo(...there)
     pen.stroke()
-    pen.globalAlpha = 1
+    pen.globalAlpha = faded
     dot(pen, ...there, mine ? 6 : 3.1)
     pen.fillStyle = data.paper
     pen.fill()
@@ -287,6 +290,7 @@ function pane(panes, data, panel, field) {
     pen.strokeStyle = mine ? data.ink : data.paper
     pen.lineWidth = mine ? 2 : 1
     pen.stroke()
+    pen.globalAlpha = 1
   }
 
   const draw = () => {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,7 @@ def field(
     ground: str,
     step: int | None,
     focus: int | None,
+    chosen: Collection[int],
     key: str,
     on_focus: Callable[[], None],
 ) -> None:
@@ -141,6 +142,7 @@ def field(
         ground: what colours the ground; see `GROUNDS`.
         step: where the cursor starts; None where the flow has most to show.
         focus: seed of the framed sample.
+        chosen: seeds of the chosen samples; the others fade. Empty for all.
         on_focus: called when another sample is clicked.
     """
     panels: list[dict[str, Any]] = []
@@ -165,6 +167,7 @@ def field(
         "ground": ground,
         "step": step,
         "focus": focus,
+        "chosen": list(chosen),
         "ink": look.ink,
         "paper": look.paper,
     }

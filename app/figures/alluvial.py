@@ -27,6 +27,7 @@ __all__ = ["AlluvialInfo", "alluvial_info", "figure", "matrix", "matrix_table", 
 _GAP = 0.012  # between experts, as a share of all samples
 _BAR = 0.035  # half the width of a stage, in stages
 _CURVE = (1 - np.cos(np.linspace(0, np.pi, 25))) / 2
+_MOST_SINGLE = 12  # experts whose ribbons are drawn one by one; thousands take seconds to draw
 _LEAST_LABEL = 0.03  # share of the samples: less has no room for a number
 
 
@@ -75,13 +76,19 @@ def figure(info: AlluvialInfo, look: Look, *, height: int = 360) -> go.Figure:
     """Bars are experts, as high as the samples they lead; ribbons carry samples between them."""
     chart = base_figure(look, height=height)
     top = np.stack([_tops(counts / info.n) for counts in info.counts])
+    shapes: dict[tuple[int, int, int], list[np.ndarray]] = {}
+    merged = info.counts.shape[1] > _MOST_SINGLE
     for stage, flow in enumerate(info.flows):
         leaves, enters = top[stage].copy(), top[stage + 1].copy()
         for i, j in zip(*np.nonzero(flow), strict=True):
             share = float(flow[i, j]) / info.n
-            _ribbon(chart, info, look, stage, int(i), int(j), leaves[i], enters[j], share)
+            to = int(j) if not merged or i == j else -1
+            ribbon = _ribbon(stage, leaves[i], enters[j], share)
+            shapes.setdefault((stage, int(i), to), []).append(ribbon)
             leaves[i] -= share
             enters[j] -= share
+    for (stage, i, j), ribbons in shapes.items():
+        _ribbons(chart, info, look, stage, i, j, ribbons)
     for stage, counts in enumerate(info.counts):
         for k in np.flatnonzero(counts):
             _bar(chart, info, look, stage, int(k), top[stage, k], float(counts[k]) / info.n)
@@ -108,31 +115,38 @@ def _tops(shares: np.ndarray) -> np.ndarray:
     return whole - gaps - (np.cumsum(shares) - shares)
 
 
-def _ribbon(
+def _ribbon(stage: int, left: float, right: float, share: float) -> np.ndarray:
+    """The outline [point, 2] of a ribbon, and a gap behind it."""
+    x = stage + _BAR + (1 - 2 * _BAR) * np.linspace(0, 1, len(_CURVE))
+    y = left + (right - left) * _CURVE
+    there, back = np.stack((x, y), axis=1), np.stack((x, y - share), axis=1)[::-1]
+    return np.concatenate((there, back, np.full((1, 2), np.nan)))
+
+
+def _ribbons(
     chart: go.Figure,
     info: AlluvialInfo,
     look: Look,
     stage: int,
     i: int,
     j: int,
-    left: float,
-    right: float,
-    share: float,
+    ribbons: list[np.ndarray],
 ) -> None:
-    x = stage + _BAR + (1 - 2 * _BAR) * np.linspace(0, 1, len(_CURVE))
-    y = left + (right - left) * _CURVE
-    to = "stays with" if i == j else "goes to"
-    count = int(info.flows[stage, i, j])
+    """Ribbons of one expert; j is -1 where they go to several others."""
+    outline = np.concatenate(ribbons)[:-1]
+    flow = info.flows[stage, i]
+    count = int(flow[j] if j >= 0 else flow.sum() - flow[i])
+    goes = f"stays with {j}" if i == j else f"goes to {j if j >= 0 else 'others'}"
     chart.add_scatter(
-        x=np.concatenate((x, x[::-1])),
-        y=np.concatenate((y, y[::-1] - share)),
+        x=outline[:, 0],
+        y=outline[:, 1],
         mode="lines",
         fill="toself",
         line={"width": 0},
-        fillcolor=alpha(expert_colour(i), 0.42 if i != j else 0.22),
+        fillcolor=alpha(expert_colour(i), (0.42 if i != j else 0.22) + 0.14 * look.dark),
         hoveron="fills",
         name="",
-        text=f"{count:,} of {info.n:,} samples: expert {i} {to} {j}"
+        text=f"{count:,} of {info.n:,} samples: expert {i} {goes}"
         f"<br>between step {info.stages[stage]} and {info.stages[stage + 1]}",
         hoverinfo="text",
     )

@@ -185,7 +185,7 @@ def switches_info(panels: Sequence[LeadersPanel]) -> SwitchesInfo:
 
 def switches_figure(info: SwitchesInfo, look: Look) -> go.Figure:
     """Bars side by side, a run's in its own colour; the legend has the means."""
-    chart = base_figure(look, height=300)
+    chart = base_figure(look, height=270 + 22 * len(info.runs))
     most = max(len(shares) for _, _, shares, _ in info.runs)
     for label, place, shares, mean in info.runs:
         style = run_style(place, look)
@@ -203,8 +203,8 @@ def switches_figure(info: SwitchesInfo, look: Look) -> go.Figure:
         showgrid=False,
     )
     chart.update_yaxes(title_text="share of samples", tickformat=".0%", rangemode="tozero")
-    corner = {"orientation": "v", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top"}
-    chart.update_layout(hovermode="closest", bargap=0.25, margin={"t": 8}, legend=corner)
+    above = {"orientation": "v", "x": 0, "xanchor": "left", "y": 1.03, "yanchor": "bottom"}
+    chart.update_layout(hovermode="closest", bargap=0.25, margin={"t": 8}, legend=above)
     return chart
 
 

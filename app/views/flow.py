@@ -26,7 +26,7 @@ _SAMPLES = 1000
 def page() -> None:
     """Draw the page."""
     st.title("What flow does the router make?", anchor=False)
-    state.publish("flow", "flows", "ground", "panels", "sample", "job")
+    state.publish("flow", "flows", "ground", "panels", "sample", "chosen", "job")
     runs = _runs()
     if not runs:
         _none_yet()
@@ -181,13 +181,15 @@ def _flow(found: Sequence[FoundFlow]) -> None:
     data = state.kept(
         lambda: field_data(info, experts=what == "experts"), "field_data", what, *key
     )
-    now = selection.current()
+    seeds: list[int] = data["seeds"]
+    now = selection.bar(seeds, runs=[one.id for one in records])
     field(
         data,
         state.look(),
         ground=ground,
         step=state.view_number("step"),
         focus=now.focus,
+        chosen=now.among(seeds),
         key=_KEY,
         on_focus=lambda: selection.focus_on(st.session_state[_KEY]["focus"]),
     )

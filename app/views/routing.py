@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import parts, selection, state
 from app.components.raster import picked_rows, raster, raster_data
+from app.exhibits import export_menu, stamp
 from app.figures import alluvial, dwelling, leaders, usage, weights
 from app.figures.leaders import LeadersInfo
 from app.figures.subjects import Subject
@@ -21,6 +22,10 @@ __all__ = ["page"]
 _MOST = 4
 _KEY = "raster"
 _LETTERS = "ABCDEFGH"
+_ROWS = (
+    "A row is a sample, from noise on the left to data on the right; its colour is the expert "
+    "with the largest weight, at ties the lowest number."
+)
 
 
 def page() -> None:
@@ -108,18 +113,21 @@ def _lead(subjects: Sequence[Subject]) -> int:
 
 def _picture(info: LeadersInfo, now: Selection, key: tuple[object, ...]) -> None:
     """The heatmap with its table; a click focuses, a drag chooses."""
-    look = state.look()
+    title = "Leading expert of every sample at every step"
     with st.container(key="exhibit_leaders", gap="xsmall"):
         with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
-            st.markdown("**Leading expert of every sample at every step**", width="stretch")
+            st.markdown(f"**{title}**", width="stretch")
             as_table = st.toggle("Table", key="table_leaders")
-            parts.csv_button("leaders", lambda: leaders.table(info))
+            export_menu(
+                "leaders",
+                stamp(title, _ROWS, key),
+                lambda: leaders.figure(info, state.look()),
+                lambda: leaders.table(info),
+            )
         left = f" The first {len(info.seeds):,} samples." if info.left_out else ""
         st.caption(
-            "A row is a sample, from noise on the left to data on the right; its colour is the "
-            "expert with the largest weight, at ties the lowest number. Click on a row to follow "
-            "its sample, drag over rows to choose them, click on an expert to choose those that "
-            f"it leads.{left}"
+            f"{_ROWS} Click on a row to follow its sample, drag over rows to choose them, click "
+            f"on an expert to choose those that it leads.{left}"
         )
         if as_table:
             st.dataframe(leaders.table(info), hide_index=True, height=420, placeholder="–")
@@ -127,7 +135,7 @@ def _picture(info: LeadersInfo, now: Selection, key: tuple[object, ...]) -> None
         rows = {int(seed): row for row, seed in enumerate(info.seeds)}
         raster(
             state.kept(lambda: raster_data(info), "raster", *key),
-            look,
+            state.look(),
             step=state.view_number("step"),
             focus=-1 if now.focus is None else rows.get(now.focus, -1),
             chosen=[rows[seed] for seed in now.among(info.seeds.tolist())],
