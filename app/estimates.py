@@ -9,7 +9,7 @@ from app import state
 from app.catalogue import Catalogue
 from ddm_core.config import RunConfig, make_config
 from ddm_core.errors import RequestError
-from ddm_core.estimate import Estimate, Subject, estimate, free_memory, require_room, together
+from ddm_core.estimate import Estimate, Subject, estimate, require_room, together
 
 __all__ = ["cost", "in_words", "require_fit"]
 
@@ -47,8 +47,7 @@ def in_words(catalogue: Catalogue, fields: dict[str, Any], routes: Sequence[str]
     one = cost(catalogue, configs)
     if one is None:
         return ""
-    fits = "" if one.memory <= free_memory() else "; more memory than is free"
-    return f"{one}{fits}"
+    return str(one) if one.fits else f"{one}; more memory than is free"
 
 
 def _experts(system: str, usual: int) -> int:

@@ -25,6 +25,7 @@ __all__ = [
     "alive",
     "elsewhere",
     "exclusive",
+    "is_process",
     "make_folder",
     "owned",
     "owner",
@@ -165,6 +166,11 @@ def owner_of(name: str) -> str:
 def elsewhere(owner: str) -> bool:
     """Whether that process belongs to another machine."""
     return owner.partition("-")[0] != _host()
+
+
+def is_process(owner: str, pid: int) -> bool:
+    """Whether an owner is the process of this number on this machine."""
+    return not elsewhere(owner) and owner.split("-")[1:2] == [str(pid)]
 
 
 def alive(owner: str) -> bool:

@@ -122,6 +122,11 @@ class Estimate(NamedTuple):
     seconds: float | None = None
     earlier: int = 0
 
+    @property
+    def fits(self) -> bool:
+        """Whether so much memory is free."""
+        return self.memory <= free_memory()
+
     def __str__(self) -> str:
         told = f"about {_rounded(self.evaluations):,} expert evaluations, {_size(self.memory)}"
         if self.seconds is None:

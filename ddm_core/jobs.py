@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 
 from ddm_core import disk
 from ddm_core.config import RunConfig
-from ddm_core.errors import RequestError
+from ddm_core.errors import RequestError, WorkError
 from ddm_core.queue import Queue, Row
 from ddm_core.records import unique
 
@@ -33,6 +34,7 @@ State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted
 #: How long a worker waits for another job, in seconds.
 IDLE_SECONDS = 120.0
 _MOST_LOG_BYTES = 1024**2
+_WATCH_SECONDS = 1.0
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 
 
@@ -94,6 +96,7 @@ class Jobs:
         self._queue = Queue(self.root)
         self._idle = idle
         self._started: dict[str, subprocess.Popen[bytes]] = {}
+        self._watch = threading.Lock()  # held by the thread that watches the queue
 
     def submit(
         self,
@@ -206,7 +209,7 @@ class Jobs:
     def warm(self, device: str = "auto") -> None:
         """Start the worker of a device before there is a job: importing torch takes seconds."""
         lane = _lane(device)
-        self._queue.tidy()
+        self._queue.tidy(self._why)
         before = self._started.get(lane)
         if (before is None or before.poll() is not None) and not self._queue.lives(lane):
             self._start(lane)
@@ -266,8 +269,11 @@ class Jobs:
 
     def _look(self) -> None:
         """Find what died, and start the workers that are needed."""
-        self._queue.tidy()
-        for lane in self._queue.waiting():
+        self._queue.tidy(self._why)
+        waiting = self._queue.waiting()
+        if waiting and self._watch.acquire(blocking=False):
+            threading.Thread(target=self._keep_looking, daemon=True).start()
+        for lane in waiting:
             if self._queue.lives(lane):
                 continue
             before = self._started.pop(lane, None)
@@ -280,6 +286,25 @@ class Jobs:
                 self._started[lane] = before  # still on its way
             else:
                 self._start(lane)
+
+    def _keep_looking(self) -> None:
+        """While jobs wait, see to it that somebody runs them, though no page is open."""
+        try:
+            while self.root.is_dir() and self._queue.waiting():
+                time.sleep(_WATCH_SECONDS)
+                self._look()
+        except WorkError as error:
+            # Whoever looks next is told the same.
+            print(f"ddm: {error}", file=sys.stderr, flush=True)
+        finally:
+            self._watch.release()
+
+    def _why(self, owner: str) -> str:
+        """How a worker ended, if this process started it and so was told."""
+        for worker in self._started.values():
+            if disk.is_process(owner, worker.pid):
+                return _ending(worker.poll())
+        return ""
 
     def _start(self, lane: str) -> None:
         log = self._log(lane)
@@ -330,6 +355,23 @@ class Jobs:
             queue.index(id) + 1 if id in queue else 0,
             preview if preview.is_file() else None,
         )
+
+
+def _ending(code: int | None) -> str:
+    """What an exit code says, in words; "" of none."""
+    if code is None:
+        return ""
+    if code >= 0:
+        return f"the worker ended by itself (exit code {code})"
+    reasons = {
+        signal.SIGKILL: "most often because memory ran out",
+        signal.SIGTERM: "by somebody who asked it to end",
+        signal.SIGSEGV: "a fault of the program or of a library",
+        signal.SIGABRT: "a fault of the program or of a library",
+        signal.SIGBUS: "most often because the disk or the memory is full",
+    }
+    reason = next((f", {said}" for one, said in reasons.items() if one == -code), "")
+    return f"the worker was killed (signal {-code}){reason}"
 
 
 def _absolute(config: RunConfig) -> RunConfig:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,10 +33,8 @@ CREATE TABLE IF NOT EXISTS workers (
     lane TEXT PRIMARY KEY, owner TEXT NOT NULL, heartbeat REAL NOT NULL
 ) STRICT;
 """
-_KILLED = (
-    "the worker ended before the job was done (killed, or out of memory); "
-    "the runs that it had finished are kept"
-)
+_ENDED = "the worker ended before the job was done: it was killed, or memory ran out"
+_KEPT_RUNS = "the runs that it had finished are kept, and trying again makes the rest"
 _STALE_SECONDS = 60.0  # of a worker on another machine, which cannot be asked
 _KEPT = 500
 
@@ -160,8 +158,12 @@ class Queue:
                 (time.time(), message, lane),
             )
 
-    def tidy(self) -> None:
-        """Mark the jobs of dead workers as interrupted, and forget those workers."""
+    def tidy(self, why: Callable[[str], str] = lambda owner: _ENDED) -> None:
+        """Mark the jobs of dead workers as interrupted, and forget those workers.
+
+        Arguments:
+            why: a worker's owner -> what is known about its end.
+        """
         if not self.path.exists():
             return
         with self._open(write=False) as db:
@@ -178,7 +180,7 @@ class Queue:
                 db.execute(
                     "UPDATE jobs SET state = 'interrupted', ended = ?, message = ?"
                     " WHERE owner = ? AND state = 'running'",
-                    (time.time(), _KILLED, owner),
+                    (time.time(), f"{why(owner) or _ENDED}; {_KEPT_RUNS}", owner),
                 )
 
     def lives(self, lane: str) -> bool:

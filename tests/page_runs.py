@@ -8,6 +8,7 @@ import numpy as np
 from test_figures import EXPERTS, SAMPLES, STEPS, make_trace
 
 from ddm_core.config import make_config
+from ddm_core.estimate import registered_costs
 from ddm_core.records import RunRecord
 from ddm_core.run import Result, execute
 from ddm_core.store import Store
@@ -57,6 +58,7 @@ def known(**changes: Any) -> dict[str, Any]:
         "probes": [],
         "metrics": [],
         "folder": "",
+        "costs": registered_costs().model_dump(mode="json"),
         **changes,
     }
 

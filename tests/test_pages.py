@@ -15,6 +15,7 @@ from page_runs import EVIL, image_run, known, point_runs
 from streamlit.testing.v1 import AppTest
 from test_figures import EXPERTS, STEPS, make_trace
 
+import ddm_core.estimate
 from app import forms, parts
 from app.catalogue import Component, Field
 from app.figures import variables
@@ -160,6 +161,36 @@ def test_first_comparison_is_one_click(store: Store, monkeypatch: pytest.MonkeyP
     assert options["comparison"] is True
 
 
+def test_a_new_comparison_tells_its_cost_and_is_refused_where_it_cannot_fit(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def submit(self: Jobs, configs: Any, **options: Any) -> str:
+        asked.append(configs)
+        return "job-1"
+
+    monkeypatch.setattr(Jobs, "submit", submit)
+    app = opened("compare")
+    assert not app.exception
+    # 16 samples x 25 steps: a monolith, Top-1, Top-2 and all three experts, all looked at, and a
+    # twin of each.
+    told = [one.value for one in app.caption if "expert evaluations" in one.value]
+    assert told == [
+        parts.literal("about 6,800 expert evaluations, 96 MiB, time unknown: no earlier run tells")
+    ]
+    monkeypatch.setattr(ddm_core.estimate, "free_memory", lambda: 2**30)
+    app.number_input(key="new_num").set_value(100_000)
+    app.number_input(key="new_steps").set_value(1000).run()
+    assert any("more memory than is free" in one.value for one in app.caption)
+    next(one for one in app.button if one.label.startswith("Compare 4")).click().run()
+    assert [
+        parts.literal("100,000 samples x 1,000 steps with these probes need ") in one.value
+        for one in app.error
+    ] == [True]
+    assert asked == []
+
+
 def test_library_finds_labels_and_compares(store: Store) -> None:
     one, other = image_run(store, "top_k:k=1"), image_run(store, "full")
     store.label(one.id, tags=["paper"], note=EVIL)
@@ -231,7 +262,7 @@ def test_a_job_that_failed_says_why_and_offers_another_try(store: Store) -> None
 
 
 def test_text_stays_text() -> None:
-    assert parts.literal("a_b*c <i> $x$ :material/home: [l](u)") == (
+    assert parts.parts.literal("a_b*c <i> $x$ :material/home: [l](u)") == (
         r"a\_b\*c \<i\> \$x\$ \:material/home\: \[l\]\(u\)"
     )
 
