@@ -175,7 +175,8 @@ def paths(
 
     Returns:
         state, twin [step, sample, coordinate]: x_t; leader [step, sample]: the expert with the
-        largest weight, -1 for a monolith; path_lipschitz [step, sample]; the coordinates t and sample.
+        largest weight, -1 for a monolith; path_lipschitz [step, sample]; the coordinates t and
+        sample.
     """
     route, sampler = parse_route(config.router), SAMPLERS.parse(config.sampler)
     ensemble = build_ensemble(system, route)
