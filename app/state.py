@@ -48,6 +48,7 @@ _light: ContextVar[bool] = ContextVar("light", default=False)
 VIEW = (
     *("comparison", "runs", "run", "sample", "chosen", "step", "axis", "job"),
     *("variable", "figures", "q", "system", "embedding"),
+    *("group", "picked", "settings"),
     *("live", "temperature", "k", "noise", "tour"),
     *("routed", "order", "lead", "counted", "stages", "flow", "flows", "ground", "panels"),
     *("mode", "pair", "sorted", "apart", "second"),

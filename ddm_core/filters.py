@@ -68,7 +68,8 @@ def understand(text: str, records: Iterable[RunRecord]) -> Filter:
 def _compares(text: str) -> bool:
     """Whether a text compares something, so that it is meant as a condition."""
     bare = re.sub(r"\"[^\"]*\"|'[^']*'", "''", text)
-    if any(sign in bare for sign in COMPARISONS):
+    # "fid = 30" is meant as one too, and told how to write it; top_k:k=2 is a word.
+    if any(sign in bare for sign in COMPARISONS) or re.search(r"\s=\s", bare):
         return True
     try:
         words = [*tokens(text)]

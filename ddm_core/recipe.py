@@ -35,10 +35,12 @@ class Recipe(NamedTuple):
 
     Arguments:
         config: as it may be repeated here: without plug-ins, and with no path as a system.
+        digests: of the config as it is said, and as it may be repeated: of the runs alike.
         left_out: what the recipe asks for and does not get, in words; "" where that is nothing.
     """
 
     config: RunConfig
+    digests: frozenset[str]
     left_out: str
 
 
@@ -76,7 +78,7 @@ def read_recipe(picture: bytes) -> Recipe:
     left = [_counted(len(config.plugins))] if config.plugins else []
     if harmless.system != config.system:
         left.append("the system, which is a folder of another machine")
-    return Recipe(harmless, " and ".join(left))
+    return Recipe(harmless, frozenset({config.digest, harmless.digest}), " and ".join(left))
 
 
 def _text(picture: bytes) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -257,12 +257,10 @@ class Store:
                 disk.remove_folder(self.root / name)
             self._known.pop(name, None)
 
-    def alike(self, config: RunConfig) -> list[RunRecord]:
-        """Finished runs whose samples are those of this config, newest first."""
+    def alike(self, digests: Collection[str]) -> list[RunRecord]:
+        """Finished runs whose samples are those of a config with such a digest, newest first."""
         return [
-            run
-            for run in self.runs()
-            if run.status == "done" and run.config.digest == config.digest
+            run for run in self.runs() if run.status == "done" and run.config.digest in digests
         ]
 
     def comparison(self, id: str) -> list[RunRecord]:

@@ -20,8 +20,7 @@ from app import forms, parts
 from app.catalogue import Component, Field
 from app.figures import variables
 from app.figures.look import Look, on_scale
-from app.views.library import matches, repeated
-from app.views.selected import differences
+from app.views.again import repeated
 from app.views.tables import summary_rows, written
 from ddm_core.config import make_config
 from ddm_core.jobs import Jobs
@@ -189,20 +188,6 @@ def test_a_new_comparison_tells_its_cost_and_is_refused_where_it_cannot_fit(
         for one in app.error
     ] == [True]
     assert asked == []
-
-
-def test_library_finds_labels_and_compares(store: Store) -> None:
-    one, other = image_run(store, "top_k:k=1"), image_run(store, "full")
-    store.label(one.id, tags=["paper"], note=EVIL)
-    app = opened("library", q="tag:paper")
-    assert not app.exception
-    assert len(app.dataframe[0].value) == 1
-    records = store.runs()
-    assert [r.id for r in records if matches(r, "TINY full")] == [other.id]
-    assert not [r for r in records if matches(r, "tag:pap")]
-    table = differences([one.config, other.config])
-    assert table["setting"].tolist() == ["router"]
-    assert table.iloc[0].tolist() == ["router", "top_k:k=1", "full"]
 
 
 def test_run_again_asks_for_what_the_first_run_was_asked_for(store: Store) -> None:

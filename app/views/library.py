@@ -1,203 +1,257 @@
-"""Runs: what is kept here, and how do two runs differ?"""
+"""Runs: what is kept here, and how do runs differ?"""
 
 from __future__ import annotations
 
-import tempfile
+import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from app import parts, state
+from app.pictures import data_url
+from app.views import incoming, library_actions, trash
+from app.views.picking import CLEAR, pick, picked, turn
 from app.views.selected import one_run, several_runs
 from app.views.tables import number, written
-from ddm_core.config import RunConfig
+from ddm_core import pictures
+from ddm_core.errors import RequestError
+from ddm_core.filters import Filter, understand
+from ddm_core.groups import Group, groups_of
 from ddm_core.records import RunRecord
 
-__all__ = ["matches", "page", "repeated"]
+__all__ = ["page"]
+
+_HELP = """Words, each of which must occur (`mnist tag:paper`), or a condition:
+
+`router == "top_k" and fid < 30`\n
+`strategy.k == 2 and "paper" in tags`\n
+`num >= 64 and (seconds < 10 or device == "cuda")`
+
+Every setting and number of a run has a name: `fid`, `fid.low`, `steps`, `sampler`, `created`,
+`router.temperature`. A route answers to its router, its strategy and the whole of it."""
+_MOST_PILLS = 6
+_MOST_PICTURES = 60
+_IN_ROW = 6
+_HIGH = 34  # pixels of a picture in a row
 
 
 def page() -> None:
     """Draw the page."""
     st.title("What is kept here?", anchor=False)
-    st.markdown(
-        "Every run with its settings and numbers. Select one to look at it, several to see in "
-        "what they differ."
-    )
-    state.publish("q")
+    state.publish("q", "group", "picked", "settings")
+    trash.undo_bar()
     records = state.store().runs()
     if not records:
         parts.empty(
-            "The library is empty. Start with a comparison, or import runs below.",
+            "The library is empty. Start with a comparison, or drop runs below.",
             page="compare",
             label="New comparison",
         )
-        _import()
+        incoming.drop_zone(open_first=True)
+        trash.contents()
         return
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input(
-            "Search",
-            value=state.view("q"),
-            key="search",
-            icon=":material/search:",
-            placeholder="mnist top_k tag:paper",
-            help="every word must occur in system, router, tag, note, status or id",
-        )
-        state.show(q=text)
-        tags = sorted({tag for record in records for tag in record.tags})
-        wanted = st.multiselect("Tags", tags, key="tags") if tags else []
-    found = [r for r in records if matches(r, text) and set(wanted) <= set(r.tags)]
-    broken = len(state.store().unreadable)
-    said = f"{len(records)} run{'s' * (len(records) > 1)}"
-    if len(found) < len(records):
-        said = f"{len(found)} of {said}"
-    unread = f"; {broken} folder{'s' * (broken > 1)} cannot be read" if broken else ""
-    st.caption(said + unread)
+    groups = groups_of(records)
+    meant = _search(records)
+    group = _group(groups)
+    within = {run.id for run in group.runs} if group else {run.id for run in records}
+    found = [run for run in records if run.id in within and meant.matches(run)]
+    _count(records, found, meant)
     if not found:
         parts.empty(
-            "Nothing matches. Take a word out of the search.", icon=":material/search_off:"
+            "Nothing matches. Take a word or a condition out of the search.",
+            icon=":material/search_off:",
         )
-        return
-    picked = st.dataframe(
-        _rows(found),
+    else:
+        chosen = _table(found, groups)
+        library_actions.actions(chosen, found)
+        if len(chosen) > 1:
+            several_runs(chosen)
+        elif chosen:
+            one_run(chosen[0])
+    incoming.drop_zone()
+    trash.contents()
+
+
+def _search(records: Sequence[RunRecord]) -> Filter:
+    """What is searched for; what cannot be understood is said, and everything shown."""
+    if st.session_state.pop(CLEAR, False):
+        st.session_state["search"] = ""
+    st.session_state.setdefault("search", state.view("q"))
+    text = st.text_input(
+        "Search",
+        key="search",
+        icon=":material/search:",
+        placeholder='mnist tag:paper, or a condition: router == "top_k" and fid < 30',
+        help=_HELP,
+    )
+    state.show(q=text)
+    try:
+        return understand(text, records)
+    except RequestError as error:
+        st.error(parts.literal(error), icon=":material/error:")
+        return Filter("", None)
+
+
+def _group(groups: Sequence[Group]) -> Group | None:
+    """The group in view, with all of its runs chosen by one click."""
+    if not groups:
+        return None
+    known = {group.id: group for group in groups}
+    key = "library_group"
+    wanted = state.view("group")
+    st.session_state[key] = wanted if wanted in known else None
+
+    def chosen() -> None:
+        id = st.session_state[key]
+        pick([run.id for run in known[id].runs] if id else [], group=id or "")
+
+    options = list(known)
+    if len(options) <= _MOST_PILLS:
+        st.pills(
+            "Groups",
+            options,
+            format_func=lambda id: _says(known[id]),
+            key=key,
+            on_change=chosen,
+            label_visibility="collapsed",
+        )
+    else:
+        st.selectbox(
+            "Groups",
+            options,
+            format_func=lambda id: _says(known[id]),
+            key=key,
+            on_change=chosen,
+            index=None,
+            placeholder=f"one of {len(options)} comparisons, audits and branches",
+            label_visibility="collapsed",
+        )
+    return known.get(st.session_state[key] or "")
+
+
+def _says(group: Group) -> str:
+    icons = {"comparison": "compare", "audit": "fact_check", "branches": "fork_right"}
+    first = group.runs[0]
+    # An icon's name is ours; a system's is not.
+    title = parts.literal(state.system_title(first))
+    return (
+        f":material/{icons[group.kind]}: {title}: {len(group.runs)} runs · "
+        f"{state.age(group.newest)}"
+    )
+
+
+def _count(records: Sequence[RunRecord], found: Sequence[RunRecord], meant: Filter) -> None:
+    """How many runs are shown, how the search was understood, and what they take."""
+    count = f"{len(records)} run{'s' * (len(records) != 1)}"
+    if len(found) < len(records):
+        count = f"{len(found)} of {count}"
+    by = ""
+    if meant.text:
+        by = " by the condition" if meant.condition is not None else " by these words"
+    broken = len(state.store().unreadable)
+    unread = f"; {broken} folder{'s' * (broken > 1)} cannot be read" if broken else ""
+    size = sum(_bytes(run.id) for run in found)
+    st.caption(f"{count}{by} · {size / 2**20:,.1f} MiB on the disk{unread}")
+
+
+def _bytes(id: str) -> int:
+    """A run is written once; what is noted in it later is small."""
+    return state.kept(lambda: state.store().size(id), "bytes", id)
+
+
+def _table(found: Sequence[RunRecord], groups: Sequence[Group]) -> list[RunRecord]:
+    """The runs as rows; those that are chosen."""
+    ids = " ".join(run.id for run in found)
+    # Another table for other rows: a selection of row 3 must not become that of another run.
+    key = f"library_{hashlib.sha256(ids.encode()).hexdigest()[:8]}_{turn()}"
+    hashes = picked()
+    first = [row for row, run in enumerate(found) if run.id[-6:] in hashes]
+    default = st.session_state.setdefault(f"{key}_first", first)
+    table = st.dataframe(
+        _rows(found, groups),
         hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
-        key="library",
-        height=min(38 + 35 * len(found), 430),
+        selection_default={"selection": {"rows": default, "columns": [], "cells": []}},
+        key=key,
+        height=min(38 + (_HIGH + 6) * len(found), 440),
+        row_height=_HIGH + 6,
         placeholder="",
         alt="all runs that match the search",
         column_config={
-            "FID": st.column_config.NumberColumn(format="%.1f"),
+            "samples": st.column_config.ImageColumn(width=200, pinned=True),
+            "FID": st.column_config.NumberColumn(format="%.3g"),
             "seconds": st.column_config.NumberColumn(format="%.1f"),
+            "MiB": st.column_config.NumberColumn(format="%.1f"),
         },
     )
-    chosen = [found[row] for row in picked["selection"]["rows"] if row < len(found)]
-    if chosen:
-        _actions(chosen)
-        if len(chosen) > 1:
-            several_runs(chosen)
-        else:
-            one_run(chosen[0])
-    _import()
+    chosen = [found[row] for row in table["selection"]["rows"] if row < len(found)]
+    state.show(picked=",".join(run.id[-6:] for run in chosen))
+    return chosen
 
 
-def matches(record: RunRecord, text: str) -> bool:
-    """Whether every word of the search occurs in the record; tag:NAME asks for a tag."""
-    whole = " ".join(
-        [record.system, record.router, record.status, record.note, record.id, *record.tags]
-    ).lower()
-    for word in text.lower().split():
-        kind, colon, name = word.partition(":")
-        if kind == "tag" and colon:
-            if name not in [tag.lower() for tag in record.tags]:
-                return False
-        elif word not in whole:
-            return False
-    return True
-
-
-def repeated(records: Sequence[RunRecord]) -> list[list[RunConfig]]:
-    """What to submit so that runs are made as they were the first time, a list per job.
-
-    Runs of one comparison are one job, in the order in which they were made, so that they are a
-    comparison again. Metrics are part of the settings; what was measured later is not repeated.
-    """
-    jobs: dict[tuple[str, str], list[RunConfig]] = {}
-    for record in sorted(records, key=lambda one: (one.created, one.id)):
-        place = (record.comparison or record.id, record.config.device)
-        jobs.setdefault(place, []).append(record.config)
-    return list(jobs.values())
-
-
-def _rows(records: Sequence[RunRecord]) -> pd.DataFrame:
+def _rows(records: Sequence[RunRecord], groups: Sequence[Group]) -> pd.DataFrame:
     """A row per run; columns that nobody fills are left out."""
+    kinds: dict[str, list[str]] = {}
+    for group in groups:
+        for run in group.runs:
+            kinds.setdefault(run.id, []).append(group.kind)
+    shown = [_thumbnail(r) if i < _MOST_PICTURES else None for i, r in enumerate(records)]
     table = pd.DataFrame(
         {
+            "samples": shown,
             "system": [state.system_title(record) for record in records],
             "router": [record.router for record in records],
-            "samples": [record.config.num for record in records],
-            "steps": [record.config.steps for record in records],
-            "label": [record.config.label for record in records],
             "FID": [number(record.metrics.get("fid"), "value") for record in records],
             "FID 95%": [written(record.metrics.get("fid"), "{1} to {2}") for record in records],
-            "seconds": [record.seconds for record in records],
+            "n": [record.config.num for record in records],
+            "steps": [record.config.steps for record in records],
+            "sampler": [record.config.sampler for record in records],
+            "label": [record.config.label for record in records],
+            "group": [", ".join(kinds.get(record.id, [])) for record in records],
             "status": [record.status for record in records],
             "tags": [", ".join(record.tags) for record in records],
             "note": [record.note for record in records],
             "made": [state.age(record.created) for record in records],
+            "seconds": [record.seconds for record in records],
+            "MiB": [_bytes(record.id) / 2**20 for record in records],
             "id": [record.id[-6:] for record in records],
         }
     )
-    optional = [
+    usual = {"sampler": {"euler"}, "status": {"done"}}
+    empty = [
         name
-        for name in ("label", "FID", "FID 95%", "tags", "note")
+        for name in ("label", "FID", "FID 95%", "group", "tags", "note")
         if not _said(table[name].tolist())
     ]
-    return table.drop(columns=optional)
+    same = [name for name, value in usual.items() if set(table[name]) == value]
+    return table.drop(columns=[*empty, *same])
 
 
 def _said(column: list[object]) -> bool:
     return any(text is not None and text == text and text != "" for text in column)
 
 
-def _actions(chosen: Sequence[RunRecord]) -> None:
-    ids = [record.id for record in chosen]
-    done = [record.id for record in chosen if record.status == "done"]
-    with st.container(horizontal=True):
-        if st.button("Open trace", icon=":material/timeline:", disabled=len(done) != 1):
-            state.show(run=done[0], sample=None, step=None)
-            st.switch_page(st.session_state["pages"]["trace"], query_params={"run": done[0]})
-        if st.button("Compare", icon=":material/compare:", disabled=not 2 <= len(done) <= 4):
-            named = ",".join(done)
-            state.show(runs=named, comparison=None, sample=None, step=None)
-            st.switch_page(st.session_state["pages"]["compare"], query_params={"runs": named})
-        st.button("Run again", icon=":material/replay:", on_click=_again, args=(list(chosen),))
-        st.download_button(
-            "Export",
-            data=lambda: _archive(ids),
-            file_name=f"{ids[0]}.zip" if len(ids) == 1 else f"{len(ids)}-runs.zip",
-            mime="application/zip",
-            icon=":material/archive:",
-            on_click="ignore",
-            help="one zip that Import below and `ddm import` read",
-        )
-        size = sum(state.store().size(id) for id in ids) / 2**20
-        with st.popover("Delete", icon=":material/delete:"):
-            st.markdown(f"Delete {len(ids)} run{'s' * (len(ids) > 1)} ({size:.1f} MiB) for good?")
-            st.button("Delete for good", type="primary", on_click=_delete, args=(ids,))
+def _thumbnail(record: RunRecord) -> str | None:
+    """The first samples in a row, as text that an <img> reads; None where there are none."""
+    if record.status != "done":
+        return None
+    return state.kept(lambda: _drawn(record.id), "thumbnail", record.id)
 
 
-def _again(records: list[RunRecord]) -> None:
-    for configs in repeated(records):
-        parts.told(lambda configs=configs: _submit(configs))
-
-
-def _submit(configs: list[RunConfig]) -> None:
-    state.show(job=state.jobs().submit(configs, comparison=len(configs) > 1))
-
-
-def _delete(ids: list[str]) -> None:
-    if parts.told(lambda: state.store().delete(ids)):
-        st.toast(f"{len(ids)} runs deleted", icon=":material/delete:")
-
-
-def _archive(ids: list[str]) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        return state.store().export_archive(ids, Path(folder) / "runs.zip").read_bytes()
-
-
-def _import() -> None:
-    with st.expander("Import runs", icon=":material/upload:"):
-        given = st.file_uploader("An archive that Export has made", type="zip", key="import")
-        if given is None or st.session_state.get("imported") == given.file_id:
-            return
-        st.session_state["imported"] = given.file_id
-        with tempfile.TemporaryDirectory() as folder:
-            # The name is not theirs: what they call it never becomes a path.
-            file = Path(folder) / "import.zip"
-            file.write_bytes(given.getvalue())
-            if parts.told(lambda: state.store().import_archive(file)):
-                st.toast("imported", icon=":material/check:")
-                st.rerun()
+def _drawn(id: str) -> str | None:
+    try:
+        images = state.store().samples(id).images
+    except RequestError:
+        return None
+    if images.ndim == 2:
+        # A point is one pixel of 65,536: the brightest of eight by eight stays, and is lifted.
+        blocks = pictures.density(images).reshape(32, 8, 32, 8).max(axis=(1, 3))
+        return data_url((255 * np.sqrt(blocks / 255)).astype(np.uint8)[:, :, None])
+    some = images[:_IN_ROW]
+    row = some.swapaxes(0, 1).reshape(some.shape[1], -1, some.shape[3])
+    scale = max(1, _HIGH // len(row))
+    stride = max(1, len(row) // (2 * _HIGH))
+    return data_url(row[::stride, ::stride].repeat(scale, axis=0).repeat(scale, axis=1))

@@ -8,16 +8,19 @@ import pandas as pd
 import streamlit as st
 
 from app import parts, state
-from app.views.tables import number_rows
+from app.parts import literal
+from app.views.tables import number_rows, summary_rows
 from ddm_core import pictures
 from ddm_core.config import RunConfig
 from ddm_core.records import RunRecord
+from ddm_core.settings import Difference, differences
 
-__all__ = ["differences", "one_run", "several_runs"]
+__all__ = ["difference_rows", "one_run", "several_runs"]
 
 #: Settings that are named whether or not they are as usual.
 _ALWAYS = frozenset({"system", "router", "seed", "num", "steps", "sampler"})
 _ABREAST = 4
+_LETTERS = 8
 _WIDE = 480  # pixels that a picture of samples has at least
 
 
@@ -70,29 +73,48 @@ def _settings(config: RunConfig) -> None:
 
 
 def several_runs(chosen: Sequence[RunRecord]) -> None:
-    """Samples of the first ones side by side, and the settings in which all differ."""
+    """Samples of the first ones side by side, their numbers, and what differs."""
     for place, record in zip(st.columns(_ABREAST), chosen[:_ABREAST], strict=False):
         with place:
             _picture(record, most=16)
-    st.markdown("**What differs**")
-    table = differences([record.config for record in chosen])
-    if table.empty:
+    if len(chosen) <= _LETTERS:
+        rows = summary_rows(chosen, [_called(one) for one in chosen])
+        st.table(rows, border="horizontal", hide_index=True, alt="numbers of the chosen runs")
+    _differences(chosen)
+
+
+def _called(record: RunRecord) -> str:
+    return f"{record.router} · {record.id[-6:]}"
+
+
+def _differences(chosen: Sequence[RunRecord]) -> None:
+    """Settings as rows, runs as columns; those that differ alone, or all."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**What differs in their settings**", width="stretch")
+        only = st.toggle(
+            "Differences only",
+            value=state.view("settings") != "all",
+            key="differences_only",
+        )
+    state.show(settings=None if only else "all")
+    found = differences([record.config for record in chosen])
+    shown = [row for row in found if row.differs or not only]
+    if not shown:
         st.caption("Nothing: these runs were asked for in exactly the same way.")
         return
     # Names of columns must differ, and a router may have been run twice.
-    table.columns = ["setting", *(f"{one.router} · {one.id[-6:]}" for one in chosen)]
-    st.dataframe(table, hide_index=True, alt="settings in which the selected runs differ")
-
-
-def differences(configs: Sequence[RunConfig]) -> pd.DataFrame:
-    """Settings in which configs differ, a row each, a column per config."""
-    dumped = [config.model_dump(mode="json") for config in configs]
-    rows: list[list[str]] = []
-    for name in RunConfig.model_fields:
-        values = [_plain(one[name]) for one in dumped]
-        if len(set(values)) > 1:
-            rows.append([name, *values])
-    return pd.DataFrame(rows, columns=["setting", *(str(i) for i in range(len(configs)))])
+    names = [_called(record) for record in chosen]
+    if len(chosen) > _LETTERS:
+        values = [[row.name, *(value or "–" for value in row.values)] for row in shown]
+        table = pd.DataFrame(values, columns=["setting", *names])
+        st.dataframe(table, hide_index=True, alt="settings of the chosen runs")
+        return
+    st.table(
+        difference_rows(shown, names),
+        border="horizontal",
+        hide_index=True,
+        alt="settings in which the chosen runs differ",
+    )
 
 
 def _plain(value: object) -> str:
@@ -101,12 +123,30 @@ def _plain(value: object) -> str:
     return "–" if value is None else str(value)
 
 
+def difference_rows(rows: Sequence[Difference], names: Sequence[str]) -> pd.DataFrame:
+    """A row per setting; cells are Markdown: grey where it is what the first run says.
+
+    What belongs to a setting stands below it, a step to the right.
+    """
+    out: list[dict[str, str]] = []
+    for row in rows:
+        outer, dot, inner = row.name.rpartition(".")
+        title = f":gray[{literal(outer)}.]{literal(inner)}" if dot else literal(row.name)
+        cells = {"setting": title}
+        for index, (name, value) in enumerate(zip(names, row.values, strict=True)):
+            said = literal("–" if value is None else value)
+            same = index > 0 and value == row.values[0]
+            cells[literal(name)] = f":gray[{said}]" if same else f"**{said}**"
+        out.append(cells)
+    return pd.DataFrame(out)
+
+
 def _picture(record: RunRecord, most: int = 36) -> None:
     """The first samples of a run."""
     if record.status != "done":
         return
-    shown = state.kept(lambda: _samples(record.id, most), "samples", record.id, most)
-    seeds = record.config.seeds[:most]
+    shown, count = state.kept(lambda: _samples(record.id, most), "samples", record.id, most)
+    seeds = record.config.seeds[:count]
     st.image(
         shown,
         width="stretch",
@@ -115,12 +155,14 @@ def _picture(record: RunRecord, most: int = 36) -> None:
     )
 
 
-def _samples(id: str, most: int) -> bytes:
+def _samples(id: str, most: int) -> tuple[bytes, int]:
+    """A picture of a run's samples, and of how many it is."""
     images = state.store().samples(id).images
     # Points become a picture of where they are, which needs all of them.
-    picture = pictures.grid(images if images.ndim == 2 else images[:most])
+    some = images if images.ndim == 2 else images[:most]
+    picture = pictures.grid(some)
     scale = max(1, _WIDE // picture.shape[1])
-    return pictures.png(picture.repeat(scale, axis=0).repeat(scale, axis=1))
+    return pictures.png(picture.repeat(scale, axis=0).repeat(scale, axis=1)), len(some)
 
 
 def _usual(name: str) -> object:
