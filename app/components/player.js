@@ -11,10 +11,12 @@ export default function (component) {
     states.set(parentElement, state)
   }
   state.pick = seed => setStateValue("focus", seed)
+  state.tellChosen = seeds => setStateValue("chosen", seeds)
   state.tellPair = pair => setStateValue("pair", pair)
   state.focus = data.focus
   state.axis = data.axis
   state.parts = data.parting
+  state.choice.set(data.chosen)
   state.refresh()
   return () => {
     states.get(parentElement)?.stop()
@@ -32,7 +34,7 @@ function build(root, data) {
   const last = data.frames.length - 1
   const state = {
     id: data.id, focus: data.focus, axis: data.axis, parts: data.parting, timer: 0, step: 0,
-    pick() {}, tellPair() {},
+    pick() {}, tellPair() {}, tellChosen() {},
   }
   stage.replaceChildren()
   stage.style.setProperty("--runs", data.runs.length)
@@ -50,8 +52,9 @@ function build(root, data) {
     bus.tells.sorted = sorted.value
     state.draw()
   }
+  state.choice = choosing(root, data, state)
   state.order = () => {
-    const plain = data.seeds.map((_, i) => i)
+    const plain = state.choice.kept(data.seeds.map((_, i) => i))
     const steps = state.parts?.steps
     if (!steps || sorted.value !== "parting") return plain
     const rank = i => (steps[i] < 0 ? Infinity : steps[i])
@@ -59,6 +62,7 @@ function build(root, data) {
   }
   // When a sample's two runs part: a number that fills as soon as they have.
   state.badges = (pen, step, places) => {
+    state.choice.corners(pen, places)
     if (!state.parts || (sorted.value !== "parting" && !state.mode)) return
     for (const { i, x, y, width } of places) {
       const at = state.parts.steps[i]
@@ -77,6 +81,7 @@ function build(root, data) {
     }
   }
   state.choose = seed => {
+    if (state.choice.takes(seed)) return
     state.focus = seed
     state.draw()
     state.pick(seed)
@@ -158,6 +163,7 @@ function build(root, data) {
   state.stop = () => {
     pause()
     pair.stop()
+    state.choice.stop()
     window.removeEventListener("keydown", keys)
     bus.listeners.delete(listener)
     if (bus.listeners.size === 0) bus.told = null
@@ -202,7 +208,7 @@ function pictures(canvas, data, run, frames, state) {
     const wide = Math.max(80, canvas.clientWidth)
     lay = tiled(data, wide, bar, state.order())
     const [pen] = fitted(canvas, lay.height / wide)
-    pen.imageSmoothingEnabled = lay.places[0].width * (window.devicePixelRatio || 1) < data.tile[1]
+    pen.imageSmoothingEnabled = (lay.places[0]?.width ?? 0) * (window.devicePixelRatio || 1) < data.tile[1]
     for (const { i, x, y, width, height } of lay.places) {
       frames.draw(pen, step, i, x, y, width, height)
       if (weights) {

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import streamlit as st
 import xarray as xr
 from streamlit.components.v2 import component
 
+from app import selection
 from app.components.difference import difference_scale
 from app.figures.look import Look, expert_colours, run_style
 from app.figures.subjects import Subject
@@ -21,6 +23,7 @@ __all__ = ["Pairing", "PlayerData", "player", "player_data"]
 _HERE = Path(__file__).parent
 _MOST_IMAGES = 36
 _MOST_POINTS = 1000
+_BY_HAND = ", by hand"
 
 _PLAYER = component(
     "ddm_player",
@@ -28,7 +31,7 @@ _PLAYER = component(
     css=(_HERE / "player.css").read_text(),
     js="".join(
         (_HERE / f"{name}.js").read_text()
-        for name in ("cursor", "frames", "points", "pair", "player")
+        for name in ("cursor", "frames", "points", "pair", "choosing", "player")
     ),
 )
 
@@ -161,6 +164,8 @@ def player(
         "axis": axis,
         "accent": "#FFB000",
         "paper": look.paper,
+        "chosen": list(selection.current().among(content["seeds"])),
+        "mark": "#D81B9A",
     }
     content |= {"mode": pairing.mode, "pair": pairing.pair, "order": pairing.order}
     content["difference"] = difference_scale(
@@ -170,10 +175,23 @@ def player(
         content["parting"] = {"steps": [pairing.parting.get(s, -1) for s in content["seeds"]]}
     content["id"] = f"{content['id']}-{look.dark}"
     shown = _PLAYER(
-        data=content, key=key, on_focus_change=on_focus, on_pair_change=pairing.on_pair
+        data=content,
+        key=key,
+        on_focus_change=on_focus,
+        on_pair_change=pairing.on_pair,
+        on_chosen_change=lambda: _chose(key, content["seeds"]),
     )
     value = shown.focus
     return None if value is None else int(value)
+
+
+def _chose(key: str, seeds: Sequence[int]) -> None:
+    """The reader has added a sample to the selection or taken one out of it."""
+    clicked = {int(seed) for seed in st.session_state[key]["chosen"] or ()} & set(seeds)
+    before = selection.current()
+    others = set(before.chosen) - set(seeds)
+    named = before.source if before.source.endswith(_BY_HAND) else f"{before.source}{_BY_HAND}"
+    selection.choose(others | clicked, named.removeprefix(", "))
 
 
 def _columns(count: int) -> int:

@@ -37,6 +37,8 @@ function swarm(pen, width, data, one, step, focus, ink) {
   const { at } = plane(data)
   data.seeds.forEach((seed, i) => {
     const mine = seed === focus
+    const chosen = data.marked?.has(seed)
+    if (data.alone && !chosen && !mine) return
     const k = one.leads(step, i)
     pen.fillStyle = pen.strokeStyle = k >= 0 ? data.colours[k] : ink
     pen.globalAlpha = mine ? 0.9 : 0.28
@@ -48,7 +50,7 @@ function swarm(pen, width, data, one, step, focus, ink) {
     pen.beginPath()
     pen.arc(...at(width, ...one.place(step, i)), mine ? 6 : 2.8, 0, 7)
     pen.fill()
-    if (mine) { pen.strokeStyle = ink; pen.stroke() }
+    if (mine || chosen) { pen.strokeStyle = mine ? ink : data.mark; pen.lineWidth = 2; pen.stroke() }
   })
   pen.globalAlpha = 1
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,13 +20,16 @@ __all__ = [
     "MapInfo",
     "Way",
     "contact_sheet",
+    "ends_of",
     "figure",
     "map_info",
+    "outlines_of",
     "points_table",
     "real_rows",
     "seeds_of",
     "table",
     "way_of",
+    "within",
 ]
 
 _MOST_PICTURES = 60
@@ -219,6 +222,52 @@ def _add_way(chart: go.Figure, info: MapInfo, way: Way, look: Look) -> None:
 
 def _colour(k: int, look: Look) -> str:
     return expert_colour(k) if k >= 0 else look.ink
+
+
+def ends_of(data_map: DataMap, embedding: str, images: np.ndarray) -> np.ndarray:
+    """Where finished samples lie, [sample, 2].
+
+    Arguments:
+        images: uint8 [sample, height, width, channel], or points float [sample, 2].
+
+    Raises:
+        RequestError: the samples have no place on this map.
+    """
+    return data_map.embeddings[embedding].transform(data_map.space.features(images))
+
+
+def within(places: np.ndarray, outlines: Sequence[np.ndarray]) -> np.ndarray:
+    """Which places lie inside one of the outlines at least, bool [place].
+
+    Arguments:
+        places: [place, 2]
+        outlines: polygons [corner, 2], closed by their last side; inside by the even-odd rule.
+    """
+    inside = np.zeros(len(places), dtype=bool)
+    x, y = places[:, 0:1], places[:, 1:2]
+    for outline in outlines:
+        x0, y0 = outline[:, 0], outline[:, 1]
+        x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            crossed = (y0 > y) != (y1 > y)
+            right = x < (x1 - x0) * (y - y0) / (y1 - y0) + x0
+        inside |= (crossed & right).sum(axis=1) % 2 == 1
+    return inside
+
+
+def outlines_of(selected: Mapping[str, object]) -> list[np.ndarray]:
+    """The polygons of a selection as Streamlit tells it: lassos, and boxes by their corners."""
+    found: list[np.ndarray] = []
+    for name in ("lasso", "box"):
+        shapes = selected.get(name)
+        for shape in shapes if isinstance(shapes, list) else []:
+            corners = np.array([shape["x"], shape["y"]], dtype=np.float64).T
+            if name == "box":
+                (left, bottom), (right, top) = corners[0], corners[-1]
+                corners = np.array([[left, bottom], [right, bottom], [right, top], [left, top]])
+            if len(corners) > 2 and np.isfinite(corners).all():
+                found.append(corners)
+    return found
 
 
 def real_rows(info: MapInfo, points: Sequence[dict[str, object]]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +25,11 @@ class Line(NamedTuple):
         middle, low, high: [step]; low and high are nan for a variable without samples.
         focus: values of the sample in focus [step], or None.
         n: samples behind it; 0 for a variable without samples.
+        chosen, chosen_n: the same middle over the chosen samples alone [step], and how many of
+            them were measured; None where none was.
         x, t: where its own steps lie [step]; runs may have different numbers of them.
+        chosen, chosen_n: the same middle over the chosen samples alone [step], and how many of
+            them were measured; None where none was.
     """
 
     label: str
@@ -37,6 +41,8 @@ class Line(NamedTuple):
     n: int
     x: np.ndarray
     t: np.ndarray
+    chosen: np.ndarray | None = None
+    chosen_n: int = 0
 
 
 class SeriesInfo(NamedTuple):
@@ -59,13 +65,19 @@ class SeriesInfo(NamedTuple):
 
 
 def series_info(
-    subjects: Sequence[Subject], name: str, *, focus: int | None = None, axis: str = "step"
+    subjects: Sequence[Subject],
+    name: str,
+    *,
+    focus: int | None = None,
+    axis: str = "step",
+    chosen: Collection[int] = (),
 ) -> SeriesInfo:
     """Numbers of variable `name` [step] or [step, sample] of every subject that holds it.
 
     Arguments:
         focus: seed of a sample to be drawn on its own.
         axis: of subjects.AXES.
+        chosen: seeds of samples whose middle is drawn beside that of all.
 
     Raises:
         KeyError: no subject holds the variable.
@@ -77,7 +89,7 @@ def series_info(
     lines: list[Line] = []
     for index, subject in enumerate(subjects):
         if name in subject.trace:
-            lines.append(_line(subject, index, name, focus, axis))
+            lines.append(_line(subject, index, name, focus, axis, chosen))
     counts = {line.n for line in lines}
     many = f"{counts.pop():,} samples" if len(counts) == 1 else "samples"
     if "sample" not in variable.dims:
@@ -102,7 +114,14 @@ def series_info(
     )
 
 
-def _line(subject: Subject, index: int, name: str, focus: int | None, axis: str) -> Line:
+def _line(
+    subject: Subject,
+    index: int,
+    name: str,
+    focus: int | None,
+    axis: str,
+    chosen: Collection[int],
+) -> Line:
     variable = subject.trace[name]
     places = (axis_of(subject.trace, axis), axis_of(subject.trace, "t"))
     if "sample" not in variable.dims:
@@ -114,12 +133,17 @@ def _line(subject: Subject, index: int, name: str, focus: int | None, axis: str)
     if focus is not None and focus in seeds and rows(variable)[list(seeds).index(focus)]:
         own = np.asarray(variable.sel(sample=focus).values, dtype=np.float64)
     values = measured(variable)
+    some = values[:, np.isin(seeds[rows(variable)], np.asarray(list(chosen), dtype=np.int64))]
+    count = some.shape[1]
+    n = values.shape[1]
     if variable.dtype == np.bool_:
-        share = values.mean(axis=1)
-        low, high = wilson(share, values.shape[1])
-        return Line(subject.label, index, share, low, high, own, values.shape[1], *places)
-    over = band(values)
-    return Line(subject.label, index, over.median, over.low, over.high, own, over.n, *places)
+        middle = values.mean(axis=1)
+        low, high = wilson(middle, n)
+        theirs = some.mean(axis=1) if count else None
+    else:
+        middle, low, high, n = band(values)
+        theirs = band(some).median if count else None
+    return Line(subject.label, index, middle, low, high, own, n, *places, theirs, count)
 
 
 def wilson(share: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -163,8 +187,19 @@ def figure(info: SeriesInfo, look: Look, *, height: int = 300) -> go.Figure:
             mode="lines" if len(x) > 1 else "markers",
             line={"color": style.colour, "width": 2.2, "dash": style.dash},
             hovertemplate="%{y:.4~g}",
-            showlegend=several or line.focus is not None,
+            showlegend=several or line.focus is not None or line.chosen is not None,
         )
+        if line.chosen is not None:
+            letter = f"{style.letter}, " if several else ""
+            chart.add_scatter(
+                x=x,
+                y=line.chosen,
+                name=f"{letter}{line.chosen_n:,} of {line.n:,} chosen",
+                mode="lines+markers",
+                line={"color": style.colour, "width": 1.4},
+                marker={"size": 4, "symbol": "diamond"},
+                hovertemplate="%{y:.4~g}",
+            )
         if line.focus is not None:
             chart.add_scatter(
                 x=x,
@@ -191,7 +226,9 @@ def _decades(info: SeriesInfo) -> float:
 
 
 def _least(info: SeriesInfo) -> float:
-    parts = [part for line in info.lines for part in (line.middle, line.low, line.focus)]
+    parts = [
+        part for line in info.lines for part in (line.middle, line.low, line.focus, line.chosen)
+    ]
     values = np.concatenate([part for part in parts if part is not None])
     return float(np.nanmin(values)) if np.isfinite(values).any() else 0.0
 
@@ -209,6 +246,8 @@ def table(info: SeriesInfo) -> pd.DataFrame:
         }
         if np.isfinite(line.low).any():
             columns |= {"low": line.low, "high": line.high, "n": line.n}
+        if line.chosen is not None:
+            columns |= {"chosen": line.chosen, "n chosen": line.chosen_n}
         if line.focus is not None:
             columns["focus"] = line.focus
         parts.append(pd.DataFrame(columns))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import pandas as pd
@@ -36,7 +37,13 @@ def drawable(trace: xr.Dataset) -> list[str]:
 
 
 def draw(
-    subject: Subject, name: str, look: Look, *, focus: int | None = None, axis: str = "step"
+    subject: Subject,
+    name: str,
+    look: Look,
+    *,
+    focus: int | None = None,
+    axis: str = "step",
+    chosen: Collection[int] = (),
 ) -> Drawn:
     """[step] and [step, sample]: lines. [step, sample, other] and [step, other]: a heatmap."""
     dims = set(subject.trace[name].dims)
@@ -44,7 +51,7 @@ def draw(
         info = points.paths_info(subject.trace, focus=focus)
         return Drawn(points.figure(info, look), points.table(info), "way of every sample")
     if dims <= {"step", "sample"}:
-        lines = series.series_info([subject], name, focus=focus, axis=axis)
+        lines = series.series_info([subject], name, focus=focus, axis=axis, chosen=chosen)
         return Drawn(series.figure(lines, look), series.table(lines), lines.statistic)
     cells = heatmap.heatmap_info(subject.trace, name, sample=focus, axis=axis)
     says = "mean over samples" if focus is None else f"sample {focus}"

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import forms, parts, state
+from app import forms, parts, selection, state
 from app.components.player import player, player_data
 from app.figures import alignment, dots, series, weights
 from app.figures.subjects import Subject, axes_of, axis_name, together
 from app.views import parting
+from app.views.choosing import selection_line
 from app.views.tables import dots_of, summary_rows
 from ddm_core.export import csv_bytes, run_tables
 from ddm_core.records import RunRecord
@@ -86,6 +87,8 @@ def _chosen() -> list[RunRecord]:
 def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
     ids = tuple(record.id for record in records)
     focus = state.view_number("sample")
+    selection_line(subjects, ids)
+    chosen = selection.current().chosen
     _player(records, subjects, focus)
     _recipe(records)
     rows = summary_rows(records, [s.label for s in subjects])
@@ -136,8 +139,10 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
     for place, (name, title, says) in zip(parts.pairs(len(there)), there, strict=True):
         with place:
             lines = state.kept(
-                lambda name=name: series.series_info(subjects, name, focus=focus, axis=axis),
-                *("series_info", name, ids, focus, axis),
+                lambda name=name: series.series_info(
+                    subjects, name, focus=focus, axis=axis, chosen=chosen
+                ),
+                *("series_info", name, ids, focus, axis, chosen),
             )
             parts.exhibit(
                 name,
@@ -145,7 +150,7 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
                 parts.explained(says, lines.statistic, definition=lines.definition),
                 lambda lines=lines: series.figure(lines, state.look()),
                 lambda lines=lines: series.table(lines),
-                key=(ids, focus, axis),
+                key=(ids, focus, axis, chosen),
             )
     quality = [dots_of(records, subjects, name) for name in _metrics(records)]
     quality.append(dots_of(records, subjects, "expert_calls"))

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import maps, parts, state
 from app.maps import FoundMap, MapSystem
+from app.views.choosing import selection_line
 from app.views.travel import Followed, travel
 from ddm_core.analysis.data_map import STAGES
 from ddm_core.analysis.map_file import kept_path
@@ -49,6 +50,8 @@ def page() -> None:
                 "Embedding", "embedding", names, segmented=True, says=lambda one: _TITLES[one]
             )
     followed = None if record is None else Followed(record, state.trace(record.id))
+    if followed is not None:
+        selection_line(state.subjects([followed.record]), [followed.record.id])
     travel(found.key, found.data_map, name, followed)
 
 

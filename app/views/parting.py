@@ -58,12 +58,11 @@ def exhibit(records: Sequence[RunRecord], subjects: Sequence[Subject]) -> None:
     # Once more: the threshold that was just chosen is in the view now.
     info = _info(records, subjects)
     assert info is not None
-    look = state.look()
     parts.exhibit(
         "parting",
         f"{first} and {second}: " + " and ".join(parts.literal(one) for one in info.labels),
         _says(info) + _ends(records, pair, info.threshold),
-        lambda: parting.figure(info, look),
+        lambda: parting.figure(info, state.look()),
         lambda: parting.table(info),
         key=(records[pair[0]].id, records[pair[1]].id, info.threshold, info.axis),
     )

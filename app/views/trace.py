@@ -11,6 +11,7 @@ from app.components.filmstrip import filmstrip, filmstrip_data
 from app.components.player import player, player_data
 from app.figures import heatmap, variables, weights
 from app.figures.subjects import Subject, axes_of, axis_name, long_name
+from app.views.choosing import selection_line
 from ddm_core.records import RunRecord
 
 __all__ = ["page"]
@@ -44,17 +45,23 @@ def page() -> None:
     record = ids[id]
     subject = state.subjects([record])[0]
     trace = subject.trace
-    seeds = [str(seed) for seed in _observed(trace)]
+    mine = selection.current().among(_observed(trace))
+    # The chosen ones come first: the first of them is what one wants to see.
+    seeds = [str(seed) for seed in dict.fromkeys([*mine, *_observed(trace)])]
     with shown:
         sample = parts.choice(
-            "Sample in focus", "sample", [_MEAN, *seeds], default=seeds[0] if seeds else _MEAN
+            "Sample in focus",
+            "sample",
+            [_MEAN, *seeds],
+            default=seeds[0] if seeds else _MEAN,
+            says=lambda one: f"{one} (chosen)" if one in map(str, mine) else one,
         )
     with by:
         axis = parts.choice(
             "Time axis", "axis", axes_of([subject]), segmented=True, says=axis_name
         )
     focus = None if sample == _MEAN else int(sample)
-    selection.bar(_every(trace), runs=[id])
+    selection_line([subject], [id])
     _pictures(record, subject, focus, axis)
     _film(id, trace, focus)
     _others(id, subject, focus, axis)
@@ -174,6 +181,7 @@ def _film(run: str, trace: xr.Dataset, focus: int | None) -> None:
 @st.fragment
 def _others(run: str, subject: Subject, focus: int | None, axis: str) -> None:
     """Everything else that was measured: a few figures at first, the others on request."""
+    chosen = selection.current().chosen
     names = [
         name
         for name in variables.drawable(subject.trace)
@@ -199,8 +207,10 @@ def _others(run: str, subject: Subject, focus: int | None, axis: str) -> None:
             def made(name: str = name) -> variables.Drawn:
                 look = state.look()
                 return state.kept(
-                    lambda: variables.draw(subject, name, look, focus=focus, axis=axis),
-                    *("variable", name, run, focus, axis, look),
+                    lambda: variables.draw(
+                        subject, name, look, focus=focus, axis=axis, chosen=chosen
+                    ),
+                    *("variable", name, run, focus, axis, look, chosen),
                 )
 
             definition = str(variable.attrs.get("definition", ""))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
 import xarray as xr
 
-from app import parts, state
+from app import parts, selection, state
 from app.components.player import PlayerData, player, player_data
 from app.components.traveller import traveller, traveller_data
 from app.figures import map as figure
@@ -43,6 +43,8 @@ def travel(key: str, data_map: DataMap, embedding: str, run: Followed | None) ->
         key: of which state of which map.
         run: None draws the data alone.
     """
+    if st.session_state.pop("map_lassoed", False):
+        st.rerun()  # The line above this part counts what was chosen.
     left, right = st.columns([3, 2], gap="large")
     with right:
         ways = [] if run is None else _ways(key, data_map, embedding, run)
@@ -51,7 +53,7 @@ def travel(key: str, data_map: DataMap, embedding: str, run: Followed | None) ->
     t = np.zeros(0) if run is None else np.asarray(run.trace["t"].values)
     info = state.kept(lambda: figure.map_info(data_map, embedding, ways, t), "map_info", *identity)
     with left:
-        chosen = _chart(info, key, identity)
+        chosen = _chart(info, key, identity, lambda: _lassoed(data_map, embedding, run))
         st.caption(definition(data_map, embedding, info))
         st.caption(conclusion(data_map, embedding, info))
         if ways:
@@ -100,7 +102,9 @@ def _ways(key: str, data_map: DataMap, embedding: str, run: Followed) -> list[Wa
         return []
 
 
-def _chart(info: MapInfo, key: str, identity: tuple[Hashable, ...]) -> list[int]:
+def _chart(
+    info: MapInfo, key: str, identity: tuple[Hashable, ...], on_select: Callable[[], None]
+) -> list[int]:
     """The figure; which real points are selected, also after the figure has changed."""
     look = state.look()
     drawn = state.kept(lambda: figure.figure(info, look), "map", *identity, look)
@@ -110,7 +114,7 @@ def _chart(info: MapInfo, key: str, identity: tuple[Hashable, ...]) -> list[int]
             theme=None,
             config=_CONFIG,
             key="map",
-            on_select="rerun",
+            on_select=on_select,
             selection_mode=("points", "box", "lasso"),
             alt=f"{len(info.places):,} points of real data in the colours of "
             f"{len(set(info.clusters.tolist()))} clusters, and the ways of {len(info.ways)} "
@@ -124,6 +128,25 @@ def _chart(info: MapInfo, key: str, identity: tuple[Hashable, ...]) -> list[int]
         held = (key, this, fresh)
         st.session_state["map_selected"] = held
     return held[2] if held is not None and held[0] == key else []
+
+
+def _lassoed(data_map: DataMap, embedding: str, run: Followed | None) -> None:
+    """Choose the samples that end inside what was drawn; nobody there changes nothing."""
+    outlines = figure.outlines_of(st.session_state["map"]["selection"])
+    if run is None or not outlines:
+        return
+    try:
+        samples = state.store().samples(run.record.id)
+        ends = state.kept(
+            lambda: figure.ends_of(data_map, embedding, samples.images),
+            *("ends", data_map.about.digest, embedding, run.record.id),
+        )
+    except RequestError:
+        return  # Samples of another shape, such as decoded latents, have no place here.
+    seeds = samples.seeds[figure.within(ends, outlines)].tolist()
+    if seeds:
+        selection.choose(seeds, f"lasso on the map, {run.record.router}")
+        st.session_state["map_lassoed"] = True
 
 
 def _samples(run: Followed, info: MapInfo) -> None:
