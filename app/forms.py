@@ -12,7 +12,7 @@ from app.catalogue import Catalogue, Component, Field, SystemCard
 from app.parts import literal, told
 from ddm_core.config import RunConfig, make_config
 
-__all__ = ["Builder", "field", "new_comparison", "presets", "spec", "submit"]
+__all__ = ["Builder", "field", "new_comparison", "presets", "route_of_fields", "spec", "submit"]
 
 _MOST_ROUTERS = 4
 
@@ -79,6 +79,40 @@ def presets(card: SystemCard) -> list[str]:
     return (["monolith"] if card.monolith else []) + routes
 
 
+def route_of_fields(catalogue: Catalogue, key: str = "build") -> str:
+    """Widgets for a strategy, a router and their settings; the route that they make.
+
+    Arguments:
+        key: begins the keys of the widgets.
+    """
+    strategies = {one.name: one for one in catalogue.strategies}
+    strategy = strategies[
+        st.selectbox(
+            "Strategy",
+            list(strategies),
+            index=_place(strategies, "top_k"),
+            key=f"{key}_strategy",
+        )
+    ]
+    st.caption(literal(strategy.help))
+    chosen = {f.name: field(f, f"{key}_{strategy.name}_{f.name}") for f in strategy.fields}
+    routers = {one.name: one for one in catalogue.routers}
+    name = st.selectbox(
+        "Router",
+        ["the system's own", *routers],
+        key=f"{key}_router",
+        help="how likely is each expert",
+    )
+    route = spec(strategy, chosen)
+    if name in routers:
+        router = routers[name]
+        st.caption(literal(router.help))
+        set_to = {f.name: field(f, f"{key}_{router.name}_{f.name}") for f in router.fields}
+        route = f"{spec(router, set_to)}/{route}"
+    st.code(route, language=None)
+    return route
+
+
 class Builder:
     """A popover that puts a route together from a router, a strategy and their settings.
 
@@ -93,31 +127,7 @@ class Builder:
     def show(self) -> None:
         """Draw it."""
         with st.popover("Build a route", icon=":material/alt_route:"):
-            strategies = {one.name: one for one in self.catalogue.strategies}
-            strategy = strategies[
-                st.selectbox(
-                    "Strategy",
-                    list(strategies),
-                    index=_place(strategies, "top_k"),
-                    key="build_strategy",
-                )
-            ]
-            st.caption(literal(strategy.help))
-            chosen = {f.name: field(f, f"build_{strategy.name}_{f.name}") for f in strategy.fields}
-            routers = {one.name: one for one in self.catalogue.routers}
-            name = st.selectbox(
-                "Router",
-                ["the system's own", *routers],
-                key="build_router",
-                help="how likely is each expert",
-            )
-            route = spec(strategy, chosen)
-            if name in routers:
-                router = routers[name]
-                st.caption(literal(router.help))
-                set_to = {f.name: field(f, f"build_{router.name}_{f.name}") for f in router.fields}
-                route = f"{spec(router, set_to)}/{route}"
-            st.code(route, language=None)
+            route = route_of_fields(self.catalogue)
             full = len(st.session_state.get(self.target, [])) >= _MOST_ROUTERS
             if full:
                 st.caption(f"{_MOST_ROUTERS} routers at most: take one out first.")

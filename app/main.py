@@ -28,6 +28,7 @@ from app.views import (
     start,
     tour,
     trace,
+    what_if,
 )
 from app.views import map as data_map
 
@@ -87,6 +88,13 @@ PAGES = {
             icon=":material/air:",
             url_path="flow",
             help="Points in the plane: the field that each route makes, and samples in it.",
+        ),
+        st.Page(
+            what_if.page,
+            title="What if?",
+            icon=":material/fork_right:",
+            url_path="what-if",
+            help="From any step of any sample: what if another expert had been asked?",
         ),
         st.Page(
             ask.page,

@@ -252,7 +252,8 @@ def _finished(id: str) -> None:
             state.show(comparison=job.comparison, runs=None)
         elif job.runs:
             state.show(run=job.runs[0])
-        state.show(step=None, sample=None)
+        if job.kind != "branch":  # which is looked at where it leaves its parent
+            state.show(step=None, sample=None)
         state.forget("job")
         st.toast(f"{literal(job.title)}: done in {seconds(job.seconds)}", icon=":material/check:")
         return

@@ -6,6 +6,7 @@ is simulated again. A branch is a run like any other and may be branched from.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,16 @@ if TYPE_CHECKING:
     from ddm_core.store import Store
     from ddm_core.systems.base import System
 
-__all__ = ["branch", "branch_config", "change_in_words", "make_branch", "order_branch"]
+__all__ = [
+    "branch",
+    "branch_config",
+    "change_in_words",
+    "forced_expert",
+    "make_branch",
+    "order_branch",
+]
 
+_FORCED = re.compile(r"fixed:expert=(\d{1,6})/full")
 #: Pictures of every step that a branch keeps, at most.
 MOST_SHOWN = 16
 
@@ -61,13 +70,13 @@ def branch_config(
 
 
 def change_in_words(config: RunConfig) -> str:
-    """What a branch changes, as in "from step 12: expert 3 alone, sampler heun"."""
+    """What a branch changes, as in "expert 3 alone, sampler heun"; of another run, its route."""
     if config.branch is None:
-        return config.router
+        return _route_in_words(config.router)
     of = config.branch.of
     words: list[str] = []
     if config.router != of.router:
-        words.append(config.router)
+        words.append(_route_in_words(config.router))
     if config.sampler != of.sampler:
         words.append(f"sampler {config.sampler}")
     if config.label != of.label:
@@ -75,6 +84,17 @@ def change_in_words(config: RunConfig) -> str:
     if config.guidance != of.guidance:
         words.append(f"guidance {config.guidance:g}")
     return ", ".join(words) or "nothing changed"
+
+
+def _route_in_words(route: str) -> str:
+    expert = forced_expert(route)
+    return route if expert is None else f"expert {expert} alone"
+
+
+def forced_expert(route: str) -> int | None:
+    """The one expert that a route asks, whatever the state; None of any other route."""
+    found = _FORCED.fullmatch(route)
+    return int(found[1]) if found else None
 
 
 def branch(

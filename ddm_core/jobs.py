@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ddm_core import disk
+from ddm_core.branching import change_in_words
 from ddm_core.config import RunConfig
 from ddm_core.errors import RequestError, WorkError
 from ddm_core.queue import Queue, Row
@@ -144,19 +145,15 @@ class Jobs:
         Arguments:
             parent: id of the run.
             config: of the branch, as `ddm_core.branching.branch_config` makes it.
-
-        Raises:
-            RequestError: the config is no branch's.
         """
         if config.branch is None:
             raise RequestError("this config is no branch: it leaves no other run's path")
-        change = config.model_dump(
-            mode="json", include={"seed", "num", "router", "sampler", "label", "guidance"}
-        )
+        what = {"seed", "num", "router", "sampler", "label", "guidance"}
+        change = config.model_dump(mode="json", include=what)
         return self.enqueue(
             "branch",
             {"parent": parent, "step": config.branch.step, **change},
-            title=title or f"{Path(config.system).name}: what if {config.router}",
+            title=title or f"{Path(config.system).name}: what if {change_in_words(config)}",
             device=config.device,
             total=config.num * config.steps,
         )

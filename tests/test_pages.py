@@ -56,7 +56,7 @@ import streamlit as st
 from app import parts
 from app.views import ask, compare, library, start, trace
 page = st.Page(start.page, url_path="start")
-st.session_state["pages"] = {{name: page for name in ("start", "compare", "trace")}}
+st.session_state["pages"] = {{name: page for name in ("start", "compare", "trace", "what-if")}}
 parts.progress_cards()
 {page}.page()
 """

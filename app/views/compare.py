@@ -13,7 +13,7 @@ from app import forms, parts, selection, state
 from app.components.player import player, player_data
 from app.figures import alignment, dots, series, weights
 from app.figures.subjects import Subject, axes_of, axis_name, together
-from app.views import parting
+from app.views import parting, what_if
 from app.views.choosing import selection_line
 from app.views.tables import dots_of, summary_rows
 from ddm_core.export import csv_bytes, run_tables
@@ -91,6 +91,8 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
     chosen = selection.current().chosen
     _player(records, subjects, focus)
     _recipe(records)
+    label = f"What if run A, {parts.literal(records[0].router)}, had asked another expert?"
+    what_if.link(records[0].id, focus, state.view_number("step"), label=label)
     rows = summary_rows(records, [s.label for s in subjects])
     st.table(rows, border="horizontal", hide_index=True, alt="numbers of every run, 95% intervals")
     st.caption(

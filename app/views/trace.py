@@ -11,6 +11,7 @@ from app.components.filmstrip import filmstrip, filmstrip_data
 from app.components.player import player, player_data
 from app.figures import heatmap, variables, weights
 from app.figures.subjects import Subject, axes_of, axis_name, long_name
+from app.views import what_if
 from app.views.choosing import selection_line
 from ddm_core.records import RunRecord
 
@@ -63,6 +64,7 @@ def page() -> None:
     focus = None if sample == _MEAN else int(sample)
     selection_line([subject], [id])
     _pictures(record, subject, focus, axis)
+    what_if.link(id, focus, state.view_number("step"))
     _film(id, trace, focus)
     _others(id, subject, focus, axis)
 
