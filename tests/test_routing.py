@@ -125,6 +125,23 @@ def test_ribbons_fill_the_bars_they_leave_and_enter(who: Leading) -> None:
         assert tall == pytest.approx(max(bar.y) - min(bar.y))
 
 
+def test_many_experts_are_few_shapes() -> None:
+    rng = np.random.default_rng(1)
+    many = who_of(rng.integers(0, 32, (4, 600)))._replace(experts=32)
+    info = alluvial.alluvial_info("a", many, (0, 1, 2, 3))
+    assert np.count_nonzero(info.flows) > 1000
+    data = alluvial.figure(info, Look()).data
+    assert len(data) <= 3 * 2 * 32 + 4 * 32
+    # All ribbons between two stages together carry all samples.
+    carried = 0.0
+    for one in data:
+        if "between step 1 and 2" in one.text:
+            for piece in np.split(one.y, np.flatnonzero(np.isnan(one.y))):
+                edge = piece[~np.isnan(piece)]
+                carried += edge[0] - edge[-1]
+    assert carried == pytest.approx(1)
+
+
 @pytest.mark.parametrize("order", list(ORDERS))
 def test_an_order_is_one_and_does_not_depend_on_the_batch(who: Leading, order: str) -> None:
     rows = order_of(who, order)

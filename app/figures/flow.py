@@ -151,8 +151,8 @@ def finding(info: FlowInfo) -> str:
     if smooth is worst and smoother and farther:
         return (
             f"The paradox: {smooth.label} is the smoothest flow and the farthest from the data. "
-            "Its router is so soft that it goes on asking experts whose data are elsewhere: the "
-            "mixed field points between the clusters, and that is what makes it smooth."
+            "Its router goes on asking experts whose data are elsewhere: the mixed field points "
+            "between the clusters, and the more it averages, the smoother it is."
         )
     if smooth is best:
         return f"{smooth.label} is the smoothest flow here and the nearest to the data."

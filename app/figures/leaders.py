@@ -72,7 +72,7 @@ def leaders_info(
 
     Arguments:
         order: of the rows; see `switching.ORDERS`.
-        lead: which of these runs makes the order.
+        lead: place of the run that makes the order; the first one where that has no experts.
 
     Raises:
         KeyError: no run holds weights of several experts, or they share no sample.
@@ -88,13 +88,13 @@ def leaders_info(
         raise KeyError("sample")
     drawn = np.array(shared[:MOST_ROWS])
     some = [_rows(who, drawn) for _, _, who in found]
-    lead = min(max(lead, 0), len(some) - 1)
-    rows = order_of(some[lead], order)
+    index = next((i for i, (place, _, _) in enumerate(found) if place == lead), 0)
+    rows = order_of(some[index], order)
     panels = tuple(
         _panel(subject.label, place, _rows(who, drawn[rows]), whole=who)
         for (place, subject, who) in found
     )
-    return LeadersInfo(order, panels[lead].label, drawn[rows], panels, len(shared) - len(drawn))
+    return LeadersInfo(order, panels[index].label, drawn[rows], panels, len(shared) - len(drawn))
 
 
 def _rows(who: Leading, seeds: np.ndarray) -> Leading:
