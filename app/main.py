@@ -90,6 +90,15 @@ PAGES = {
             help="Points in the plane: the field that each route makes, and samples in it.",
         ),
         st.Page(
+            data_map.page,
+            title="Map of the data",
+            icon=":material/map:",
+            url_path="map",
+            help="Where in the data does a sample travel?",
+        ),
+    ],
+    "What if": [
+        st.Page(
             what_if.page,
             title="What if?",
             icon=":material/fork_right:",
@@ -102,13 +111,6 @@ PAGES = {
             icon=":material/psychology_alt:",
             url_path="ask",
             help="What does an expert make of data that it never saw?",
-        ),
-        st.Page(
-            data_map.page,
-            title="Map of the data",
-            icon=":material/map:",
-            url_path="map",
-            help="Where in the data does a sample travel?",
         ),
     ],
     "Audit": [
