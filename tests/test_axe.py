@@ -35,6 +35,7 @@ ALLOWED: tuple[tuple[str, str, str], ...] = ()
 #: Exhibits that lie over each other, by the names of their containers.
 OVERLAPS = """() => {
   const all = [...document.querySelectorAll('[class*="st-key-exhibit_"]')]
+    .filter(one => one.checkVisibility({visibilityProperty: true}))
   const boxes = all.map(one => one.getBoundingClientRect())
   const name = one => [...one.classList].find(c => c.startsWith("st-key-"))
   const out = []
