@@ -151,3 +151,36 @@ def test_pages_without_runs(window: Any, empty: Path, dashboard: Callable[[Path]
     url = dashboard(empty)
     found = [one for page in PAGES for one in visited(window, url, page)]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.browser
+def test_a_slider_moves_the_picture(
+    window: Any, full: Path, dashboard: Callable[[Path], str]
+) -> None:
+    window.goto(f"{dashboard(full)}/?live=ring&temperature=4&k=2")
+    window.wait_for_selector(".player .label:has-text('Top-2, T = 4')")
+    slider = window.get_by_role("slider", name="Router temperature")
+    assert slider.get_attribute("aria-valuetext") == "4, 4 times softer"
+    for _ in range(3):
+        slider.press("ArrowRight")
+    window.wait_for_selector(".player .label:has-text('Top-2, T = 11.3')")
+    window.wait_for_function("() => new URL(location).searchParams.get('temperature') === '11.3'")
+    # The one that it is compared with stays as it was.
+    assert window.locator(".player .label").all_inner_texts()[1] == "Top-2, T = 1"
+    window.get_by_role("slider", name="Experts mixed").press("End")
+    window.wait_for_selector(".player .label:has-text('full (6), T = 11.3')")
+    window.reload()
+    window.wait_for_selector(".player .label:has-text('full (6), T = 11.3')")
+
+
+@pytest.mark.browser
+def test_the_tour_by_keyboard(window: Any, full: Path, dashboard: Callable[[Path], str]) -> None:
+    window.goto(f"{dashboard(full)}/tour?tour=4")
+    window.wait_for_selector("h1:has-text('on images')")
+    settled(window)
+    window.keyboard.press("n")
+    window.wait_for_selector("h1:has-text('claims hold')")
+    window.wait_for_function("() => new URL(location).searchParams.get('tour') === '5'")
+    settled(window)
+    window.keyboard.press("b")
+    window.wait_for_selector("h1:has-text('on images')")
