@@ -7,6 +7,9 @@ from collections.abc import Iterable
 __all__ = ["RequestError", "WorkError", "unknown"]
 
 
+_LONGEST = 80  # characters of what somebody typed that are worth repeating
+
+
 class RequestError(ValueError):
     """The request was wrong (a name, a setting, a file): exit code 2."""
 
@@ -18,4 +21,6 @@ class WorkError(RuntimeError):
 def unknown(kind: str, name: object, known: Iterable[str]) -> RequestError:
     """The sentence for a name that is not there, with all that are."""
     there = ", ".join(sorted(known)) or "none"
-    return RequestError(f"no {kind} '{name}'; there are: {there}")
+    said = str(name)
+    shown = said if len(said) <= _LONGEST else f"{said[: _LONGEST - 3]}..."
+    return RequestError(f"no {kind} '{shown}'; there are: {there}")

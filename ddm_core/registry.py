@@ -204,7 +204,11 @@ class Registry(Generic[C]):
 def load_plugin(path: str | Path) -> None:
     """Import a file of the user's own; what it registers is there from then on."""
     path = Path(path)
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:  # a name that no file can have
+        raise RequestError(f"plug-in {str(path)[:60]} cannot be read: {error.strerror}") from None
+    if not there:
         raise RequestError(f"there is no plug-in file {path}")
     # Two files of one name in two folders are two modules.
     place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ddm_core.ensemble import Decision, Moment
 from ddm_core.registry import Registry
@@ -66,7 +65,8 @@ def kept(probabilities: Tensor, keep: Tensor) -> Tensor:
 
 def one_hot(index: Tensor, like: Tensor) -> Tensor:
     """index [sample] -> weights [sample, expert] with a single one."""
-    return functional.one_hot(index, like.shape[1]).to(like.dtype)
+    # torch's own one_hot asks the host whether the indices are in range.
+    return torch.zeros_like(like).scatter(1, index[:, None], 1.0)
 
 
 STRATEGIES: Registry[Strategy] = Registry("strategy", "ddm_core.strategies")
