@@ -153,6 +153,7 @@ class Bucket(Part):
     n: Count = 0
     quality: E
     distance: E = NOTHING
+    confidence: E = NOTHING
     picture: Picture = None
 
 
@@ -164,6 +165,23 @@ class DisagreementRoute(Part):
     buckets: tuple[Bucket, ...] = ()
     spearman: E = NOTHING
     p: Number = None
+    spearman_doubt: E = NOTHING
+    p_doubt: Number = None
+
+
+class NoisedDisagreement(Part):
+    """Disagreement on noised real data, and its rank correlation with a route's loss on them."""
+
+    times: Numbers
+    router: Text = ""
+    by_t: Estimates = ()
+    by_t_max: Estimates = ()
+    spearman: E = NOTHING
+    p: Number = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> NoisedDisagreement:
+        return same(self, self.times, by_t=self.by_t, by_t_max=self.by_t_max)
 
 
 class Pixels(Part):
@@ -184,6 +202,7 @@ class Disagreement(Part):
     routes: tuple[DisagreementRoute, ...] = ()
     pixels: Pixels | None = None
     across: E = NOTHING
+    noising: NoisedDisagreement | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Disagreement:

@@ -97,6 +97,7 @@ class Route(Part):
     temperature: Number = None
     kind: Literal["strategy", "map", "reference"] = "strategy"
     calls: Number = None
+    flops: Number = None
     seconds: Number = None
     failed: Text | None = None
     numbers: Annotated[dict[Text, E], Field(max_length=200, default_factory=dict)]

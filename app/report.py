@@ -27,6 +27,11 @@ from ddm_core.errors import WorkError
 
 __all__ = ["main", "report"]
 
+_DECIDES = (
+    *("effective_experts", "max_probability", "switches", "dwell", "rank", "nearest_selected"),
+    *("disagreement", "disagreement_max", "disagreement_variance", "angle"),
+)
+
 
 def report(audit: Audit) -> str:
     """The report of an audit, as HTML."""
@@ -222,13 +227,35 @@ def _routes(audit: Audit) -> str:
                 else f"{written(*map(finite, one[:3]))} (n\u00a0=\u00a0{one.n:,})"
             )
         row["calls per step"] = route.calls
+        row["FLOPs per step"] = route.flops
         row["seconds"] = route.seconds
         row["failed"] = route.failed or ""
         rows.append(row)
     frame = pd.DataFrame(rows)
+    if not any(route.flops for route in audit.routes):
+        frame = frame.drop(columns="FLOPs per step", errors="ignore")
     if not any(route.failed for route in audit.routes):
         frame = frame.drop(columns="failed", errors="ignore")
-    return _section("The routes", table(frame))
+    return _section("The routes", table(frame)) + _decisions(audit)
+
+
+def _decisions(audit: Audit) -> str:
+    """How every route decides, and by how much its experts differ, as one table."""
+    names = [
+        name
+        for name in _DECIDES
+        if any(route.number(name).value is not None for route in audit.routes)
+    ]
+    rows = [
+        {"route": route.router}
+        | {
+            audit.definition(name).title: written(*map(finite, route.number(name)[:3]))
+            for name in names
+        }
+        for route in audit.routes
+        if any(route.number(name).value is not None for name in names)
+    ]
+    return _section("How the routes decide", table(pd.DataFrame(rows))) if rows else ""
 
 
 def _definitions(audit: Audit) -> str:

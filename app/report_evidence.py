@@ -194,6 +194,16 @@ def disagreement(figures: Figures, audit: Audit) -> str:
             evidence.disagreement_bands(found),
         )
     )
+    if found.noising is not None:
+        parts.append(
+            _lines(
+                figures,
+                "disagreement_noising",
+                "And on real data noised to every t?",
+                "Angle between the velocities of two experts, mean over items.",
+                evidence.noised_disagreement_bands(found.noising),
+            )
+        )
     if found.pixels is not None:
         info = over_time.pixels_info(found.pixels)
         parts.append(

@@ -28,6 +28,10 @@ class Denoiser(nn.Module):
         super().__init__()
         self.schedule = schedule
 
+    def evaluations(self, *, conditional: bool) -> int:
+        """How often its network runs when it is asked once, with a condition or without."""
+        return 1
+
     @abstractmethod
     def forward(self, x_t: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
         """v [sample, *] at x_t [sample, *], t [sample], condition [sample, *] or None for none."""
@@ -61,13 +65,18 @@ class GuidedDenoiser(Denoiser):
     """Classifier-free guidance: v = v_null + scale (v_condition - v_null).
 
     Scale 1 is the conditional denoiser, 0 the unconditional one. Without a condition it is the
-    inner denoiser.
+    inner denoiser. Guiding runs the network twice.
     """
 
     def __init__(self, denoiser: Denoiser, scale: float) -> None:
         super().__init__(denoiser.schedule)
         self.denoiser = denoiser
         self.scale = scale
+
+    def evaluations(self, *, conditional: bool) -> int:
+        """Twice where it guides: with the condition and without."""
+        inner = self.denoiser.evaluations(conditional=conditional)
+        return inner * 2 if conditional and self.scale != 1.0 else inner
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
         if condition is None or self.scale == 1.0:
@@ -83,6 +92,10 @@ class Bfloat16Denoiser(Denoiser):
     def __init__(self, denoiser: Denoiser) -> None:
         super().__init__(denoiser.schedule)
         self.denoiser = denoiser
+
+    def evaluations(self, *, conditional: bool) -> int:
+        """As the inner denoiser's."""
+        return self.denoiser.evaluations(conditional=conditional)
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
         with torch.autocast(x_t.device.type, torch.bfloat16):

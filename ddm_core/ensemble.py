@@ -63,6 +63,8 @@ class Route(NamedTuple):
     decide: Callable[[Tensor, Moment], Decision]
     needs_x_0: bool = False  # the router looks at the predicted clean sample
     draws: bool = False  # the strategy needs random numbers
+    #: Weights [sample, expert], and velocities of the experts asked [sample, expert, *] -> weights
+    revise: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
 class Memory(NamedTuple):
@@ -142,13 +144,19 @@ class Ensemble(Denoiser):
         logits = self.route.logits(State(x_t, t, x_0))
         probabilities = torch.softmax(logits / self.route.temperature, dim=1)
         decision = self.route.decide(probabilities, Moment(t, memory.strategy, draw))
+        revise = self.route.revise if weights is None else None
         if weights is None:
             weights = decision.weights
         asked = weights > 0
         experts: Tensor | None = None
-        if self.keep:
+        if self.keep or revise is not None:
             experts = x_t.new_full((len(x_t), len(self.experts), *x_t.shape[1:]), torch.nan)
         velocity, experts = self._run(asked, weights, x_t, t, condition, experts)
+        if revise is not None and experts is not None:
+            weights = revise(weights, experts)
+            # What was not asked is no number, and must not meet its weight of zero.
+            share = weights.reshape(*weights.shape, *[1] * (x_t.ndim - 1))
+            velocity = (share * torch.where(share > 0, experts, 0.0)).sum(dim=1)
         if self.dense:
             _, experts = self._run(~asked, None, x_t, t, condition, experts)
         mean = self.schedule.x_0(x_t, velocity, t)
@@ -157,7 +165,7 @@ class Ensemble(Denoiser):
             mean,
             probabilities,
             weights,
-            experts,
+            experts if self.keep else None,
             calls + asked.sum(dim=1),
             Memory(decision.memory, mean if self.route.needs_x_0 else None),
         )

@@ -103,6 +103,7 @@ def build_ensemble(
             strategy.decide,
             needs_x_0=router.needs_x_0,
             draws=strategy.draws,
+            revise=strategy.revise if strategy.looks else None,
         )
     if guidance != 1.0:
         experts = tuple(GuidedDenoiser(expert, guidance) for expert in experts)

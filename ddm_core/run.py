@@ -20,6 +20,7 @@ from ddm_core.config import RunConfig, make_config
 from ddm_core.devices import batch_on, device_name, pick_device, workers_on
 from ddm_core.errors import RequestError, WorkError
 from ddm_core.estimate import Subject, estimate, registered_costs, require_room
+from ddm_core.flops import Flops
 from ddm_core.noise import Noise
 from ddm_core.probes.base import Probe, Scene, parse_probes
 from ddm_core.probes.pictures import to_uint8
@@ -79,6 +80,7 @@ class _Plan(NamedTuple):
     device: torch.device
     dtype: torch.dtype
     probes: tuple[Probe, ...]
+    flops: Flops
 
 
 class _Batch(NamedTuple):
@@ -197,6 +199,7 @@ def execute(
         "config_digest": plan.config.digest,
         **{f"sha256_{name}": digest for name, digest in hashes.items()},
         **{f"version_{name}": text for name, text in versions.items()},
+        **_flops(plan),
     }
     return Result(
         plan.config,
@@ -211,6 +214,16 @@ def execute(
     )
 
 
+def _flops(plan: _Plan) -> dict[str, int]:
+    """What an evaluation of the networks that ran costs per sample."""
+    cost, route = plan.flops, parse_route(plan.config.router)
+    if route.monolith:
+        return {"flops_evaluation": cost.monolith, "flops_router": 0}
+    router = plan.system.default_router if route.router is None else route.router.name
+    learned = router == "learned"
+    return {"flops_evaluation": cost.expert, "flops_router": cost.router if learned else 0}
+
+
 def _plan(config: RunConfig, system: System | None) -> _Plan:
     for plugin in dict.fromkeys(file for one in config.lineage for file in one.plugins):
         load_plugin(plugin)
@@ -223,7 +236,8 @@ def _plan(config: RunConfig, system: System | None) -> _Plan:
     subject = Subject(len(system.experts), system.shape)
     require_room(estimate(fixed, subject, registered_costs()), fixed)
     dtype = torch.float64 if config.dtype == "float64" else torch.float32
-    return _Plan(fixed, system.to(device, dtype), device, dtype, probes)
+    # Counted on the system as it came: it remembers, and comes again for the next run.
+    return _Plan(fixed, system.to(device, dtype), device, dtype, probes, system.flops)
 
 
 def _batches(plan: _Plan) -> list[_Batch]:

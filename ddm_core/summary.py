@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -52,7 +53,10 @@ def summarize(trace: xr.Dataset, seconds: float) -> dict[str, Estimate]:
         expert of the nearest cluster is among the chosen, and nearest_selected_chance: the share
         of experts that are chosen, which a blind choice would reach; disagreement, in
         radians; entropy, in nats; perturbation_growth and perturbation_growth_median: at the end
-        of the path; expert_calls: per sample and step; seconds.
+        of the path; lyapunov: ln(growth) / T; growth_renormalised and lyapunov_renormalised: of a
+        twin that is put back (Benettin); local_lipschitz: mean over steps, local_lipschitz_max,
+        effective_lipschitz: sum of |dt| L; expert_calls: per sample and step; network_calls: the
+        same where a guided expert counts twice; flops: of networks, per sample; seconds.
     """
     out: dict[str, Estimate] = {}
     selected = _by_sample(trace, "selected_distance")
@@ -85,10 +89,13 @@ def summarize(trace: xr.Dataset, seconds: float) -> dict[str, Estimate]:
         growth = trace["perturbation_growth"].isel(step=-1).values.astype(float)
         out["perturbation_growth"] = _mean(growth, "at the last step")
         out["perturbation_growth_median"] = _median(growth, "at the last step")
-    if "expert_calls" in trace:
-        samples, steps = trace.sizes["sample"], trace.sizes["step"]
-        calls = float(trace["expert_calls"].sum()) / (samples * steps)
+    out |= _sensitivity(trace)
+    samples = _samples(trace)
+    if "expert_calls" in trace and samples:
+        calls = float(trace["expert_calls"].sum()) / (samples * trace.sizes["step"])
         out["expert_calls"] = Estimate(calls, None, None, samples, "all calls / (samples x steps)")
+    if "network_calls" in trace and samples:
+        out |= _cost(trace, samples)
     out["seconds"] = Estimate(seconds, None, None, 1, "wall clock, once")
     return out
 
@@ -103,6 +110,59 @@ def mean_of(trace: xr.Dataset, name: str) -> Estimate:
     if values is None:
         raise KeyError(name)
     return _mean(values, "mean over steps")
+
+
+def _sensitivity(trace: xr.Dataset) -> dict[str, Estimate]:
+    """What twins and slopes say of the whole path."""
+    out: dict[str, Estimate] = {}
+    if "t" not in trace.coords:
+        return out
+    t = np.append(trace["t"].values, 0.0)
+    for name, growth_name, exponent_name, how in (
+        ("perturbation_growth", "", "lyapunov", "re-routed twin"),
+        (
+            "perturbation_growth_renormalised",
+            *("growth_renormalised", "lyapunov_renormalised"),
+            "twin put back (Benettin)",
+        ),
+    ):
+        if name not in trace:
+            continue
+        growth = trace[name].isel(step=-1).values.astype(float)
+        if growth_name:
+            out[growth_name] = _mean(growth, f"at the last step, {how}")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            exponent = np.log(growth) / (t[0] - t[-1])
+        out[exponent_name] = _mean(exponent, f"ln(growth) / T, {how}")
+    if "local_lipschitz" in trace:
+        local = trace["local_lipschitz"].transpose("step", "sample").values.astype(float)
+        out["local_lipschitz"] = _mean(local.mean(axis=0), "sigma_max(dv/dx), mean over steps")
+        out["local_lipschitz_max"] = _mean(local.max(axis=0), "sigma_max(dv/dx), max over steps")
+        out["effective_lipschitz"] = _mean(
+            (-np.diff(t)[:, None] * local).sum(axis=0), "sum_i |dt_i| sigma_max(dv/dx)_i"
+        )
+    return out
+
+
+def _samples(trace: xr.Dataset) -> int | None:
+    """How many; a trace of totals alone has no such dim, but knows its config."""
+    if "sample" in trace.sizes:
+        return int(trace.sizes["sample"])
+    return json.loads(trace.attrs.get("config", "{}")).get("num")
+
+
+def _cost(trace: xr.Dataset, samples: int) -> dict[str, Estimate]:
+    steps = trace.sizes["step"]
+    total = float(trace["network_calls"].sum())
+    how = "all evaluations of networks / (samples x steps)"
+    out = {"network_calls": Estimate(total / (samples * steps), None, None, samples, how)}
+    each = trace.attrs.get("flops_evaluation")
+    if each is not None:
+        routings = steps * float(trace.attrs.get("flops_router", 0.0))
+        how = "per sample: matrix products and convolutions of all networks, 2 per multiply-add"
+        flops = total / samples * float(each) + routings
+        out["flops"] = Estimate(flops, None, None, samples, how)
+    return out
 
 
 def _by_sample(trace: xr.Dataset, name: str) -> np.ndarray | None:

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from ddm_core import systems
+from ddm_core.analysis import audit as audit_module
 from ddm_core.analysis.audit import State, audit
-from ddm_core.analysis.parts import load_part
+from ddm_core.analysis.parts import Part, load_part
 from ddm_core.analysis.plan import Request
+from ddm_core.cli import run
 from ddm_core.denoise import Denoiser
 from ddm_core.errors import RequestError
 from ddm_core.run import Cancelled
@@ -162,6 +164,34 @@ def test_stopped_anywhere_it_goes_on_and_says_the_same(tmp_path: Path) -> None:
     assert stripped(audited(request, store)) == stripped(straight)
     routes = [run.config.router for run in store.runs()]
     assert len(routes) == len(set(routes))  # no run was made twice
+
+
+def test_ctrl_c_is_a_sentence_and_costs_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in the middle the command says so; asked again it goes on with what is there."""
+    asked = ["audit", "ring:experts=2", "--num", "32", "--budget", "1s", "--steps", "4"]
+    asked += ["--no-map", "--runs", str(tmp_path)]
+    plain, kept = audit_module.save_part, 0
+
+    def stopped(path: Path, part: Part) -> None:
+        nonlocal kept
+        plain(path, part)
+        kept += 1
+        if kept == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(audit_module, "save_part", stopped)
+    assert run(asked) == 130
+    assert "stopped by Ctrl-C; what was finished is kept" in capsys.readouterr().err
+    before = {one.id for one in Store(tmp_path).runs()}
+    assert len(before) == 3
+    assert run(asked) == 0
+    after = [one.config.router for one in Store(tmp_path).runs()]
+    assert before < {one.id for one in Store(tmp_path).runs()}
+    assert len(after) == len(set(after))  # no route was sampled twice
+    (folder,) = (tmp_path / "audits").iterdir()
+    assert (folder / "report.html").is_file()
 
 
 def test_progress_rises_to_the_end(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import streamlit as st
 from page_runs import EVIL, known
 from small_audit import hostile, number, small_audit, write_audit
-from small_evidence import evidence
+from small_evidence import TIMES, curve, evidence
 from streamlit.testing.v1 import AppTest
 from test_audit_pages import opened, words
 
@@ -90,6 +90,35 @@ def test_routes_are_compared_where_they_have_both_numbers(store: Store) -> None:
     app = opened("disagreement")
     assert not app.exception
     assert len(app.get("plotly_chart")) == 5
+
+
+def test_a_distance_has_several_definitions_and_both_directions(store: Store) -> None:
+    found = evidence()
+    route = found["alignment"]["routes"][0]
+    noisy = {"distance": "cluster_distance_noised", "definition": "|x_t - alpha_t mu_k|"}
+    found["alignment"]["routes"].append(route | noisy | {"chosen": curve(7.0)})
+    found["alignment"]["noising"]["routes"] = [route]
+    found["disagreement"]["noising"] = {
+        "times": TIMES,
+        "router": "top_k:k=1",
+        "by_t": curve(0.2),
+        "by_t_max": curve(0.3),
+        "spearman": number(0.4, 0.1),
+        "p": 0.01,
+    }
+    write_audit(store.root, **found)
+    app = opened("alignment", routes="top_k:k=1")
+    assert not app.exception
+    assert len(app.get("plotly_chart")) == 5
+    assert "|phi(x0_hat) - mu_k|" in spoken(app)
+    other = opened("alignment", routes="top_k:k=1", distance="cluster_distance_noised")
+    assert not other.exception
+    assert "|x_t - alpha_t mu_k|" in spoken(other)
+    drawn = [trace.get("y") for trace in figures(other)[0]["data"]]
+    assert [7.0, 7.1, 7.2] in drawn
+    app = opened("disagreement")
+    assert not app.exception
+    assert "And on real data noised to every t?" in spoken(app)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -34,11 +34,19 @@ class TestEveryStrategy(StrategyContract):
 
 
 class TestRoutersOfTheRing(RouterContract):
-    specs = ("exact", "nearest", "nearest:prior=no", "uniform", "fixed:expert=2")
+    specs = (
+        "exact",
+        "oracle",
+        "nearest",
+        "nearest:prior=no",
+        "uniform",
+        "fixed:expert=2",
+        "interval",
+    )
 
 
 class TestRoutersOfNetworks(RouterContract):
-    specs = ("learned", "nearest", "nearest:prior=no", "uniform", "fixed:expert=2")
+    specs = ("learned", "oracle", "nearest", "nearest:prior=no", "uniform", "fixed:expert=2")
     systems = (network_system,)
 
 

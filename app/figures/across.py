@@ -98,6 +98,24 @@ def correlations(audit: Audit, found: Disagreement) -> tuple[Correlation, ...]:
         )
         for one in found.routes
     ]
+    rows += [
+        Correlation(
+            f"samples of {one.router}",
+            "classifier's doubt, 1 - largest p",
+            one.spearman_doubt,
+            finite(one.p_doubt),
+        )
+        for one in found.routes
+    ]
+    if found.noising is not None:
+        rows.append(
+            Correlation(
+                "held-out data",
+                f"denoising loss of {found.noising.router}",
+                found.noising.spearman,
+                finite(found.noising.p),
+            )
+        )
     rows.append(Correlation("routes", f"{title} of the route", found.across, math.nan))
     return tuple(row for row in rows if row.rho.value is not None)
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from app.audit_evidence import Accuracy, AlignmentRoute, Disagreement, Noising, RouterQuality
+from app.audit_evidence import (
+    Accuracy,
+    AlignmentRoute,
+    Disagreement,
+    NoisedDisagreement,
+    Noising,
+    RouterQuality,
+)
 from app.figures.bands import CHANCE, CHOSEN, OTHERS, THIRD, BandsInfo, Panel, as_band
 from app.figures.losses import LossesInfo
 from app.figures.over_time import FramesInfo, own_and_others
@@ -18,6 +25,7 @@ __all__ = [
     "entropy_bands",
     "excess_bands",
     "hit_bands",
+    "noised_disagreement_bands",
     "noising_bands",
     "own_bands",
     "rank_bands",
@@ -127,6 +135,15 @@ def disagreement_bands(found: Disagreement) -> BandsInfo:
         for route, role in zip(found.routes, _ROLES, strict=False)
     )
     return BandsInfo(found.times, (Panel("", lines),), "mean angle (rad)")
+
+
+def noised_disagreement_bands(found: NoisedDisagreement) -> BandsInfo:
+    """Mean and largest angle between the experts' velocities on noised real data."""
+    lines = (
+        as_band("mean over pairs", CHOSEN, found.by_t),
+        as_band("largest", OTHERS, found.by_t_max),
+    )
+    return BandsInfo(found.times, (Panel("", lines),), "angle (rad)")
 
 
 def router_bands(router: RouterQuality) -> BandsInfo:

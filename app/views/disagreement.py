@@ -45,6 +45,7 @@ def page() -> None:
         _by_time(one, found)
     with right:
         _pixels(one, found)
+    _noised(one, found)
     _correlations(one, found)
 
 
@@ -99,6 +100,23 @@ def _by_time(one: Picked, found: Disagreement) -> None:
             definition="mean angle between the velocities of all pairs of experts",
         ),
         evidence.disagreement_bands(found),
+        height=360,
+    )
+
+
+def _noised(one: Picked, found: Disagreement) -> None:
+    if found.noising is None:
+        return
+    bands_exhibit(
+        one,
+        "disagreement_noising",
+        "And on real data noised to every t?",
+        parts.explained(
+            one.audit.plan.truth_source,
+            "mean over items, 95% intervals; the state is a real one, wherever a route would go",
+            definition="angle between the velocities of two experts",
+        ),
+        evidence.noised_disagreement_bands(found.noising),
         height=360,
     )
 

@@ -13,6 +13,8 @@ from app.views.picker import Picked, facts, none_yet, picked
 
 __all__ = ["page"]
 
+#: How a route decides, beside how good and how stable it is.
+_DECIDES = ("effective_experts", "max_probability", "switches", "dwell")
 _SETS = {"strategies": "strategies", "all": "with the routes of the map"}
 
 
@@ -91,7 +93,7 @@ def _route(audit: Audit, router: str) -> None:
         )
     elif route.run:
         st.caption("Its run is not in this store.")
-    names = [*routes_scatter.qualities(audit), *routes_scatter.sensitivities(audit)]
+    names = [*routes_scatter.qualities(audit), *routes_scatter.sensitivities(audit), *_DECIDES]
     rows = [
         {"": parts.literal(audit.definition(name).title), "value": written(*map(finite, one[:3]))}
         for name in names
@@ -99,6 +101,8 @@ def _route(audit: Audit, router: str) -> None:
     ]
     if route.calls is not None:
         rows.append({"": "calls per step", "value": f"{route.calls:.3g}"})
+    if route.flops is not None:
+        rows.append({"": "FLOPs per sample and step", "value": f"{route.flops:.3g}"})
     st.table(rows, border="horizontal", hide_index=True, hide_header=True, alt="its numbers")
 
 

@@ -19,9 +19,12 @@ from ddm_core.analysis.routed import Floors, excess, floors_of, route_weights
 from ddm_core.analysis.router_quality import quality_document
 from ddm_core.analysis.sections import accuracy, alignment, disagreement, plain
 from ddm_core.analysis.stability import Array
+from ddm_core.analysis.switching import transitions
 from ddm_core.analysis.truth import Truth
 from ddm_core.errors import RequestError
 from ddm_core.metrics import Reference
+from ddm_core.metrics.extractors.weights import confidence_of
+from ddm_core.routes import parse_route
 from ddm_core.store import Store
 from ddm_core.summary import Estimate
 from ddm_core.systems.base import System
@@ -80,6 +83,7 @@ def document(
         floors,
         no_truth,
         measured[0].reference,
+        confidence_of(system.folder),
     )
     check()
     claims = decide(claims_of(m))
@@ -95,7 +99,7 @@ def document(
         "plan": _plan(plan, system, metric, m, truth, no_truth),
         "health": health(system, m),
         "claims": claims,
-        "routes": [_route(one, j, losses) for one, j in own],
+        "routes": [_route(one, j, losses, system) for one, j in own],
         "definitions": {name: one._asdict() for name, one in DEFINITIONS.items()},
         "alignment": alignment(m),
         "accuracy": accuracy(m),
@@ -177,7 +181,10 @@ def _plan(
 
 
 def _route(
-    one: Measured, judged: Judged | None, losses: Mapping[str, Mapping[str, Array]]
+    one: Measured,
+    judged: Judged | None,
+    losses: Mapping[str, Mapping[str, Array]],
+    system: System,
 ) -> dict[str, Any]:
     entry, part = one.entry, one.part
     strategy = entry.router.rpartition("/")[2].partition(":")[0]
@@ -193,6 +200,7 @@ def _route(
         "temperature": entry.temperature,
         "kind": entry.kind,
         "calls": part.calls,
+        "flops": _flops(entry, part, system),
         "seconds": round(part.seconds, 2),
         "failed": part.failed or None,
         "numbers": {name: number.to_json() for name, number in numbers.items()},
@@ -203,8 +211,28 @@ def _route(
         if curve
         else None,
         "usage": plain(part.usage.mean(axis=0)) if part.usage.size else None,
+        "transitions": _transitions(part),
         "picture": data_uri(part.picture),
     }
+
+
+def _flops(entry: Entry, part: Part, system: System) -> float | None:
+    """Operations per sample and step of the route's networks; null of closed forms."""
+    router = parse_route(entry.router).router
+    learned = (system.default_router if router is None else router.name) == "learned"
+    found = system.flops.of_run(part.calls, float(learned), monolith=entry.kind == "reference")
+    return found or None
+
+
+def _transitions(part: Part) -> Any:
+    """Share of the steps led by expert i after which j leads [i, j]; null where i never leads."""
+    if "leader" not in part.series or not part.usage.size:
+        return None
+    leader, count = part.series["leader"].astype(int), part.usage.shape[1]
+    steps = [transitions(leader, count, i, i + 1) for i in range(len(leader) - 1)]
+    total = np.sum(steps, axis=0) if steps else np.zeros((count, count))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return plain(total / total.sum(axis=1, keepdims=True))
 
 
 def _mean(values: Array) -> dict[str, Any]:

@@ -11,7 +11,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +40,8 @@ class Measurements(NamedTuple):
         truth: of the pass over real data, or None; no_truth says why.
         floors: losses that no route can be blamed for.
         reference: real data, as the metric sees them.
+        confidence: of the system's own classifier, features [sample, feature] -> largest
+            probability [sample]; None where it has none.
     """
 
     parts: Mapping[str, Part]
@@ -52,6 +54,7 @@ class Measurements(NamedTuple):
     floors: Floors | None
     no_truth: str
     reference: Reference
+    confidence: Callable[[Array], Array] | None = None
 
     @property
     def title(self) -> str:
@@ -244,6 +247,23 @@ def _disagreement(m: Measurements) -> Claim:
                 None,
                 p,
                 decides=route == m.sparse,
+            )
+        )
+        if m.confidence is None:
+            continue
+        rho, p = statistics.spearman(
+            spread[:, seen].mean(axis=0), 1 - m.confidence(part.features[seen])
+        )
+        checks.append(
+            Check(
+                f"Spearman of disagreement with the classifier's doubt, {route}",
+                "mean angle between velocities over steps; 1 - largest probability that the "
+                "system's own classifier gives",
+                rho,
+                +1,
+                None,
+                p,
+                decides=False,
             )
         )
     across = _across(m)

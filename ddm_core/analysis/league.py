@@ -24,9 +24,12 @@ __all__ = ["DIAGNOSTICS", "league"]
 #: In the order of the page; quality itself is not among them.
 DIAGNOSTICS = (
     *("delta_refine", "lipschitz", "lipschitz_max", "effective_lipschitz"),
-    *("lipschitz_difference", "growth", "growth_frozen", "lyapunov"),
-    *("selected_distance", "selected_minus_chance", "selected_minus_chance_noised"),
-    *("nearest_selected", "entropy", "disagreement"),
+    *("lipschitz_difference", "lipschitz_difference_max", "lipschitz_frozen"),
+    *("growth", "growth_frozen", "growth_renormalised", "lyapunov", "lyapunov_renormalised"),
+    *("selected_distance", "selected_minus_chance", "selected_minus_chance_pixels"),
+    *("selected_minus_chance_noised", "rank", "nearest_selected"),
+    *("entropy", "max_probability", "effective_experts", "switches", "dwell"),
+    *("disagreement", "disagreement_max", "disagreement_variance", "angle"),
     *("routed_loss", "excess_over_oracle", "excess_over_best"),
 )
 FEWEST_ROUTES = 5

@@ -57,8 +57,18 @@ DEFINITIONS: dict[str, Definition] = {
     "growth_frozen": Definition(
         "growth, weights frozen", "|dx_0| / |dx_T| of a twin with the sample's weights", "lower"
     ),
+    "growth_renormalised": Definition(
+        "growth, renormalised",
+        "prod over steps of |dx_s| / h of a re-routed twin put back to h (Benettin), mean",
+        "lower",
+    ),
     "lyapunov": Definition(
         "Lyapunov exponent", "ln(|dx_0| / |dx_T|) / T of a re-routed twin, mean", "lower"
+    ),
+    "lyapunov_renormalised": Definition(
+        "Lyapunov exponent, renormalised",
+        "sum over steps of ln(|dx_s| / h) / T, twin put back to h (Benettin), mean",
+        "lower",
     ),
     "lipschitz": Definition(
         "local Lipschitz, mean", "mean over steps of sigma_max(dv/dx), warm-started", "lower"
@@ -69,6 +79,16 @@ DEFINITIONS: dict[str, Definition] = {
     "effective_lipschitz": Definition("L_eff", "sum_i |dt_i| sigma_max(dv/dx)_i", "lower"),
     "lipschitz_difference": Definition(
         "slope along random directions", "mean over steps of |v(x+hu) - v(x-hu)| / 2h", "lower"
+    ),
+    "lipschitz_difference_max": Definition(
+        "largest slope along random directions",
+        "max over steps and 2 directions of |v(x+hu) - v(x-hu)| / 2h",
+        "lower",
+    ),
+    "lipschitz_frozen": Definition(
+        "slope, weights frozen",
+        "mean over steps of |v(x+hu) - v(x-hu)| / 2h with the sample's weights",
+        "lower",
     ),
     "selected_distance": Definition(
         "selected distance", "sum_k w_k |phi(x0_hat) - mu_k|, mean over steps", "lower"
@@ -81,6 +101,16 @@ DEFINITIONS: dict[str, Definition] = {
         "sum_k w_k d_k - mean_k d_k, d_k = |x_t - alpha_t mu_k|",
         "lower",
     ),
+    "selected_minus_chance_pixels": Definition(
+        "selected - chance, pixels",
+        "sum_k w_k d_k - mean_k d_k, d_k = |x0_hat - mu_k| in the space of x_0",
+        "lower",
+    ),
+    "rank": Definition(
+        "rank of the leading expert",
+        "rank of the cluster of the largest weight by |phi(x0_hat) - mu_k|, mean over steps",
+        "lower",
+    ),
     "nearest_selected": Definition(
         "nearest chosen", "share of steps where the expert of the nearest cluster is chosen", None
     ),
@@ -88,10 +118,33 @@ DEFINITIONS: dict[str, Definition] = {
         "nearest chosen, by chance", "share of experts that are chosen", None
     ),
     "entropy": Definition("router entropy", "-sum_k p_k ln p_k in nats, mean over steps", None),
+    "max_probability": Definition(
+        "largest probability", "max_k p_k of the router, mean over steps", None
+    ),
+    "effective_experts": Definition(
+        "effective experts", "exp(-sum_k p_k ln p_k), mean over steps", None
+    ),
+    "switches": Definition("switches", "changes of the expert of the largest weight", None),
+    "dwell": Definition(
+        "dwell time", "steps that one expert leads in a row, mean over its stretches", None
+    ),
     "disagreement": Definition(
         "disagreement",
         "mean angle between all pairs of velocities (rad), over steps",
         "lower",
+    ),
+    "disagreement_max": Definition(
+        "disagreement, largest",
+        "largest angle between any two velocities (rad), mean over steps",
+        "lower",
+    ),
+    "disagreement_variance": Definition(
+        "disagreement, variance",
+        "sum_k w_k |v_k - v|^2 / dimension, mean over steps",
+        "lower",
+    ),
+    "angle": Definition(
+        "angle to the mix", "sum_k w_k angle(v_k, v) (rad), mean over steps", "lower"
     ),
     "routed_loss": Definition(
         "routed denoising loss", "E|v_route - (eps - x_0)|^2 / dimension on held-out data", "lower"
@@ -106,6 +159,10 @@ DEFINITIONS: dict[str, Definition] = {
     ),
 }
 
+_SERIES = (
+    *("rank", "entropy", "max_probability", "disagreement", "disagreement_max"),
+    *("disagreement_variance", "angle"),
+)
 _BESIDE = {
     "fid": ("fd_infinity", "kid", "precision", "recall"),
     "energy_distance": ("fid", "fd_infinity"),
@@ -172,9 +229,19 @@ def per_sample(part: Part) -> dict[str, Array]:
         over_steps(
             "selected_minus_chance_noised", series["chosen_noised"] - series["chance_noised"]
         )
-    for name in ("entropy", "disagreement"):
+    if "chosen_pixels" in series:
+        over_steps(
+            "selected_minus_chance_pixels", series["chosen_pixels"] - series["chance_pixels"]
+        )
+    for name in _SERIES:
         if name in series:
             over_steps(name, series[name])
+    if "entropy" in series:
+        over_steps("effective_experts", np.exp(series["entropy"].astype(float)))
+    if "leader" in series:
+        changes = (np.diff(series["leader"], axis=0) != 0).sum(axis=0)
+        out["switches"] = changes.astype(float)
+        out["dwell"] = len(series["leader"]) / (1.0 + changes)
     out.update(part.stability)
     if part.convergence:
         out["delta_refine"] = part.convergence[max(part.convergence)]

@@ -26,9 +26,15 @@ from ddm_core.run import Cancelled, Progress, execute
 from ddm_core.store import Store
 from ddm_core.systems.base import System
 
-__all__ = ["Part", "load_part", "measure_part", "save_part"]
+__all__ = ["DISTANCES", "Part", "aligned", "load_part", "measure_part", "save_part"]
 
 PICTURED = 16
+#: Definitions of the distance to a cluster, and what ends the names of their series.
+DISTANCES = {
+    "cluster_distance": "",
+    "cluster_distance_pixels": "_pixels",
+    "cluster_distance_noised": "_noised",
+}
 _PROBES = (
     *("router_probability", "weights", "entropy", "expert_calls", "cluster_distance"),
     *("cluster_distance_noised", "cluster_distance_pixels", "selected_distance"),
@@ -175,36 +181,58 @@ def series_of(trace: xr.Dataset) -> dict[str, Array]:
     Returns:
         chosen, not_chosen, chance: distance of x0_hat to the clusters of the experts that were
         chosen (weighted as they are), of those that were not (nan where all are), of all alike;
-        the same with _noised by the distance of the state; hit: the nearest cluster's expert is
-        chosen; share: of experts that are chosen; rank: of the cluster of the largest weight, 1 is
-        the nearest; entropy; disagreement; leader: the expert of the largest weight.
+        the same with _noised by the distance of the state, with _pixels by that of x0_hat in the
+        space of x_0; hit: the nearest cluster's expert is chosen; share: of experts that are
+        chosen; rank: of the cluster of the largest weight, 1 is the nearest; entropy;
+        max_probability; disagreement, disagreement_max, disagreement_variance; angle: of the
+        chosen experts to their mix, weighted as they are; leader: the expert of the largest
+        weight.
     """
     out: dict[str, Array] = {}
-    for name in ("entropy", "disagreement"):
+    for name in ("entropy", "disagreement", "disagreement_max", "disagreement_variance"):
         if name in trace:
             out[name] = trace[name].transpose("step", "sample").values.astype(np.float32)
+    order = ("step", "sample", "expert")
+    if "router_probability" in trace:
+        p = trace["router_probability"].transpose(*order).values
+        out["max_probability"] = p.max(axis=2).astype(np.float32)
     if "weights" not in trace:
         return out
-    order = ("step", "sample", "expert")
     w = trace["weights"].transpose(*order).values.astype(np.float64)
-    chosen = w > 0
-    out["share"] = chosen.mean(axis=2)
-    leader = w.argmax(axis=2)
-    out["leader"] = leader
-    for name, suffix in (("cluster_distance", ""), ("cluster_distance_noised", "_noised")):
+    out["share"] = (w > 0).mean(axis=2)
+    out["leader"] = w.argmax(axis=2)
+    if "expert_angle" in trace:
+        out["angle"] = (w * trace["expert_angle"].transpose(*order).values).sum(axis=2)
+    for name, suffix in DISTANCES.items():
         if name not in trace:
             continue
-        distance = trace[name].transpose(*order).values.astype(np.float64)
-        out[f"chosen{suffix}"] = (w * distance).sum(axis=2)
-        out[f"chance{suffix}"] = distance.mean(axis=2)
-        left = (~chosen).sum(axis=2)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            out[f"not_chosen{suffix}"] = (distance * ~chosen).sum(axis=2) / left
-        at = np.take_along_axis(distance, leader[:, :, None], axis=2)
-        out[f"rank{suffix}"] = 1 + (distance < at).sum(axis=2)
-        nearest = distance.argmin(axis=2)[:, :, None]
-        out[f"hit{suffix}"] = np.take_along_axis(chosen, nearest, axis=2)[:, :, 0]
+        found, _ = aligned(w, trace[name].transpose(*order).values)
+        out |= {f"{key}{suffix}": values for key, values in found.items()}
     return {name: values.astype(np.float32) for name, values in out.items()}
+
+
+def aligned(weights: Array, distances: Array) -> tuple[dict[str, Array], Array]:
+    """Chosen against not chosen, by weights and distances [step, sample, expert].
+
+    Returns:
+        chosen, not_chosen, chance, rank and hit [step, sample], as in `series_of`; and the share
+        of experts that are chosen.
+    """
+    w, distance = weights.astype(np.float64), distances.astype(np.float64)
+    chosen = w > 0
+    left = (~chosen).sum(axis=2)
+    at = np.take_along_axis(distance, w.argmax(axis=2)[:, :, None], axis=2)
+    nearest = distance.argmin(axis=2)[:, :, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        others = (distance * ~chosen).sum(axis=2) / left
+    found = {
+        "chosen": (w * distance).sum(axis=2),
+        "chance": distance.mean(axis=2),
+        "not_chosen": others,
+        "rank": 1.0 + (distance < at).sum(axis=2),
+        "hit": np.take_along_axis(chosen, nearest, axis=2)[:, :, 0].astype(float),
+    }
+    return found, chosen.mean(axis=2)
 
 
 def _usage(trace: xr.Dataset) -> Array:

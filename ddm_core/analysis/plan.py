@@ -19,9 +19,12 @@ from ddm_core.systems.base import System
 
 __all__ = ["Entry", "Plan", "Request", "make_plan", "parse_budget"]
 
-#: Expert calls that the sensitivities of one sample and step cost per call of its route: a twin
-#: re-routed, a twin frozen, central differences, and a power iteration of a JVP and a VJP.
-SENSITIVITY_CALLS = 14
+#: Expert calls that the sensitivities of one sample and step cost per call of its route: twins
+#: re-routed, frozen and renormalised, central differences along one direction re-routed and
+#: frozen and along two for the largest, and a power iteration of a JVP and a VJP.
+SENSITIVITY_CALLS = 21
+#: Changes with what a part of an audit holds: parts of another kind are made anew.
+PARTS = 2
 #: Steps of the three grids of a convergence curve, in units of the plan's steps.
 GRIDS = (0.5, 1.0, 2.0)
 #: Samples on which probes look at all experts, where not all samples are asked for.
@@ -79,7 +82,7 @@ class Request(BaseModel):
 
     def digest(self, system: System) -> str:
         """12 hex digits: equal ones mean the same audit of the same system."""
-        text = f"{system.digest} {self.model_dump_json(exclude={'device'})}"
+        text = f"{PARTS} {system.digest} {self.model_dump_json(exclude={'device'})}"
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -252,6 +255,9 @@ def _entries(
     if router != "nearest":
         out.append(Entry(router="nearest/top_k:k=1", calls=1 + experts / request.steps))
     out += [Entry(router="sample", calls=1), Entry(router="sample_once", calls=1)]
+    if system.posterior is None:
+        # Where the posterior is known the system's own router is the oracle.
+        out.append(Entry(router="oracle/sample_once", calls=1))
     ks = _powers(experts)
     for temperature in temperatures:
         if temperature == 1.0:

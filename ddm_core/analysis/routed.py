@@ -65,6 +65,8 @@ def route_weights(truth: Truth, route: str, system: System, *, seed: int = 0) ->
     parsed = parse_route(route)
     if parsed.strategy is None:
         raise RequestError("a monolith has no weights")
+    if parsed.strategy.looks:
+        raise RequestError(f"'{route}' decides by what experts say, which was not recorded")
     router = parsed.router or ROUTERS.parse(system.default_router)
     usual = spec(type(router)(temperature=router.temperature))
     if router.name not in truth.logits or spec(router) != usual:
@@ -74,6 +76,9 @@ def route_weights(truth: Truth, route: str, system: System, *, seed: int = 0) ->
         )
     logits = torch.from_numpy(truth.logits[router.name]).double()
     p = torch.softmax(logits / router.temperature_on(system), dim=2)
+    if router.name == "oracle":
+        # Of real data the cluster is known.
+        p = torch.from_numpy(truth.oracle).double()
     noise = Noise(tuple(range(seed, seed + p.shape[1])), system.shape, torch.float64)
     out = torch.empty_like(p)
     memory: Tensor | None = None

@@ -12,38 +12,38 @@ from ddm_core.analysis import quality, statistics
 from ddm_core.analysis.findings import Measurements
 from ddm_core.analysis.numbers import curve
 from ddm_core.analysis.paradox import data_uri
-from ddm_core.analysis.parts import PICTURED
-from ddm_core.analysis.routed import chosen_against_not, excess, matrix
+from ddm_core.analysis.parts import DISTANCES, PICTURED, aligned
+from ddm_core.analysis.routed import chosen_against_not, excess, matrix, routed_loss
 from ddm_core.analysis.stability import Array
+from ddm_core.analysis.truth import Truth
 from ddm_core.summary import Estimate
 
 __all__ = ["accuracy", "alignment", "disagreement", "plain"]
 
 BUCKETS = 4
+_ALIGNED = ("chosen", "not_chosen", "hit", "rank")
+_SAYS = {
+    "cluster_distance": "|phi(x0_hat) - mu_k|, phi: the clustering features",
+    "cluster_distance_pixels": "|x0_hat - mu_k|, in the space of x_0",
+    "cluster_distance_noised": "|x_t - alpha_t mu_k|, in the space of x_0",
+}
 
 
 def alignment(m: Measurements) -> dict[str, Any]:
     """Chosen against not chosen, along sampling; and on real data, where the truth is known."""
     routes: list[dict[str, Any]] = []
     times: list[float] = []
-    for route in m.judged:
-        series = m.parts[route].series
-        if "chosen" not in series or "temperature" in route:
-            continue
-        times = plain(m.parts[route].t)
-        experts = m.parts[route].usage.shape[1]
-        routes.append(
-            {
-                "router": route,
-                "chosen": _curve(series["chosen"]),
-                "not_chosen": _curve(series["not_chosen"]),
-                "hit": _curve(series["hit"]),
-                "hit_chance": plain(series["share"].mean(axis=1)),
-                "rank": _curve(series["rank"]),
-                "rank_chance": (experts + 1) / 2,
-                "definition": "|phi(x0_hat) - mu_k|, phi: the clustering features",
-            }
-        )
+    for distance, suffix in DISTANCES.items():
+        for route in m.judged:
+            series = m.parts[route].series
+            if f"chosen{suffix}" not in series or "temperature" in route:
+                continue
+            times = plain(m.parts[route].t)
+            experts = m.parts[route].usage.shape[1]
+            found = {name: series[f"{name}{suffix}"] for name in _ALIGNED}
+            routes.append(
+                _aligned(route, distance, found, series["share"], experts, _SAYS[distance])
+            )
     noising = None
     if m.truth is not None and m.sparse in m.weights:
         chosen = m.weights[m.sparse] > 0
@@ -53,8 +53,46 @@ def alignment(m: Measurements) -> dict[str, Any]:
             "router": m.sparse,
             "hit": _curve(own.astype(float)),
             "chance": plain(chosen.mean(axis=2).mean(axis=1)),
+            "routes": _noised(m, m.truth),
         }
     return {"times": times, "routes": routes, "noising": noising}
+
+
+def _noised(m: Measurements, truth: Truth) -> list[dict[str, Any]]:
+    """The same of real data on their way to noise: nobody's prediction, or the oracle's."""
+    out: list[dict[str, Any]] = []
+    for distance, values, says in (
+        ("cluster_distance", truth.distance, f"{_SAYS['cluster_distance']}; x0_hat: the oracle's"),
+        ("cluster_distance_noised", truth.distance_noised, _SAYS["cluster_distance_noised"]),
+    ):
+        for route, weights in m.weights.items():
+            if "temperature" in route:
+                continue
+            found, share = aligned(weights, values)
+            experts = weights.shape[2]
+            out.append(_aligned(route, distance, found, share, experts, says))
+    return out
+
+
+def _aligned(
+    route: str,
+    distance: str,
+    found: Mapping[str, Array],
+    share: Array,
+    experts: int,
+    says: str,
+) -> dict[str, Any]:
+    return {
+        "router": route,
+        "distance": distance,
+        "chosen": _curve(found["chosen"]),
+        "not_chosen": _curve(found["not_chosen"]),
+        "hit": _curve(found["hit"]),
+        "hit_chance": plain(share.mean(axis=1)),
+        "rank": _curve(found["rank"]),
+        "rank_chance": (experts + 1) / 2,
+        "definition": says,
+    }
 
 
 def accuracy(m: Measurements) -> dict[str, Any] | None:
@@ -122,6 +160,9 @@ def disagreement(
         mean, features = spread[:, seen].mean(axis=0), m.parts[route].features[seen]
         away = quality.per_sample_distance(features, m.reference.features)
         rho, p = statistics.spearman(mean, away)
+        sure, sure_p = None, None
+        if m.confidence is not None:
+            sure, sure_p = statistics.spearman(mean, 1 - m.confidence(features))
         routes.append(
             {
                 "router": route,
@@ -129,10 +170,36 @@ def disagreement(
                 "buckets": _buckets(m, mean, features, images.get(route), np.flatnonzero(seen)),
                 "spearman": rho.to_json(),
                 "p": p,
+                "spearman_doubt": None if sure is None else sure.to_json(),
+                "p_doubt": sure_p,
             }
         )
     across = next((c["estimate"] for c in checks if "routes" in c["name"]), None)
-    return {"times": times, "routes": routes, "pixels": _pixels(m), "across": across}
+    return {
+        "times": times,
+        "routes": routes,
+        "pixels": _pixels(m),
+        "across": across,
+        "noising": _disagreement_noised(m),
+    }
+
+
+def _disagreement_noised(m: Measurements) -> dict[str, Any] | None:
+    """Where experts disagree on real data, and whether a route then loses more."""
+    if m.truth is None:
+        return None
+    rho, p = None, None
+    if m.sparse in m.weights:
+        loss = routed_loss(m.truth, m.weights[m.sparse]).mean(axis=0)
+        rho, p = statistics.spearman(m.truth.disagreement.mean(axis=0), loss)
+    return {
+        "times": plain(m.truth.times),
+        "router": m.sparse,
+        "by_t": _curve(m.truth.disagreement),
+        "by_t_max": _curve(m.truth.disagreement_max),
+        "spearman": None if rho is None else rho.to_json(),
+        "p": p,
+    }
 
 
 def _buckets(
@@ -155,6 +222,11 @@ def _buckets(
                 "n": bucket.n,
                 "quality": bucket.quality.to_json(),
                 "distance": bucket.distance.to_json(),
+                "confidence": None
+                if m.confidence is None
+                else statistics.mean(
+                    m.confidence(features[bucket.rows]), "largest probability of the classifier"
+                ).to_json(),
                 "picture": picture,
             }
         )

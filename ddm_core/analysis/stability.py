@@ -2,11 +2,15 @@
 
     growth               |dx_0| / |dx_T| of a twin that starts h beside the sample, re-routed
     growth_frozen        the same, the twin mixed with the sample's own weights
+    growth_renormalised  the same, the twin re-routed and put back to h after every step (Benettin)
     lyapunov             ln(growth) / (t_0 - t_N), per unit of time
+    lyapunov_renormalised  ln(growth_renormalised) / (t_0 - t_N)
     lipschitz            mean over steps of sigma_max(dv/dx), by one warm-started power iteration
     lipschitz_max        largest over steps
     effective_lipschitz  sum_i |dt_i| L_i; one Euler step grows a difference by at most 1 + |dt| L
-    lipschitz_difference mean over steps of the slope along random directions
+    lipschitz_difference mean over steps of the slope along a random direction, re-routed
+    lipschitz_difference_max  largest over steps and two random directions each
+    lipschitz_frozen     as lipschitz_difference, with the sample's own weights
     delta_refine         |x^N - x^2N| / |x^2N|: N against 2N steps from one x_T
 
 References:
@@ -32,8 +36,11 @@ Array = np.ndarray
 _PROBES = (
     "perturbation_growth",
     "perturbation_growth_frozen",
+    "perturbation_growth_renormalised",
     "local_lipschitz:iterations=1",
     "local_lipschitz_difference",
+    "local_lipschitz_difference_max:directions=2",
+    "local_lipschitz_frozen",
 )
 
 
@@ -52,19 +59,27 @@ def sensitivity(
     def of(name: str) -> Array:
         return trace[name].transpose("step", "sample").values.astype(float)
 
+    def exponent(growth: Array) -> Array:
+        with np.errstate(divide="ignore"):
+            # A twin that ends on the very same point has an exponent of minus infinity.
+            found = np.log(growth) / (t[0] - t[-1])
+        return np.where(np.isfinite(found), found, np.nan)
+
     growth = of("perturbation_growth")[-1]
+    renormalised = of("perturbation_growth_renormalised")[-1]
     local = of("local_lipschitz")
-    with np.errstate(divide="ignore"):
-        # A twin that ends on the very same point has an exponent of minus infinity.
-        lyapunov = np.log(growth) / (t[0] - t[-1])
     return {
         "growth": growth,
         "growth_frozen": of("perturbation_growth_frozen")[-1],
-        "lyapunov": np.where(np.isfinite(lyapunov), lyapunov, np.nan),
+        "growth_renormalised": renormalised,
+        "lyapunov": exponent(growth),
+        "lyapunov_renormalised": exponent(renormalised),
         "lipschitz": local.mean(axis=0),
         "lipschitz_max": local.max(axis=0),
         "effective_lipschitz": (dt * local).sum(axis=0),
         "lipschitz_difference": of("local_lipschitz_difference").mean(axis=0),
+        "lipschitz_difference_max": of("local_lipschitz_difference_max").max(axis=0),
+        "lipschitz_frozen": of("local_lipschitz_frozen").mean(axis=0),
     }
 
 

@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from ddm_core import disk
 from ddm_core.analysis.held_out import HeldOut
+from ddm_core.angles import pairwise_angles
 from ddm_core.devices import batch_on, pick_device, workers_on
 from ddm_core.ensemble import CPU_ROWS, State
 from ddm_core.errors import RequestError, WorkError
@@ -38,7 +39,10 @@ __all__ = ["Truth", "load_truth", "measure_truth", "save_truth"]
 Array = np.ndarray
 _MOST_NUMBERS = 2**26  # in the velocities of one pass
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
-_ARRAYS = ("times", "clusters", "gram", "oracle", "distance_noised", "distance", "spread")
+_ARRAYS = (
+    *("times", "clusters", "gram", "oracle", "distance_noised", "distance", "disagreement"),
+    *("disagreement_max", "spread"),
+)
 
 
 class Truth(NamedTuple):
@@ -55,6 +59,8 @@ class Truth(NamedTuple):
             the system has one, else 1 for the item's own cluster.
         distance_noised: |x_t - alpha_t mu_k| [time, sample, expert].
         distance: |phi(x0_hat) - mu_k| of the oracle's prediction [time, sample, expert].
+        disagreement, disagreement_max: mean and largest angle between the velocities of any two
+            experts, radians [time, sample].
         spread: standard deviation over experts of x0_hat, mean over samples [time, *].
         source: which data.
     """
@@ -67,6 +73,8 @@ class Truth(NamedTuple):
     oracle: Array
     distance_noised: Array
     distance: Array
+    disagreement: Array
+    disagreement_max: Array
     spread: Array
     source: str
 
@@ -87,6 +95,8 @@ class _Part(NamedTuple):
     oracle: Tensor
     distance_noised: Tensor
     distance: Tensor
+    disagreement: Tensor
+    disagreement_max: Tensor
     spread: Tensor  # [*], summed over samples
 
 
@@ -217,6 +227,7 @@ def _ask(
     known = torch.einsum("sk,sk...->s...", oracle, hats)
     alpha, _ = schedule.alpha_sigma(ts[0])
     mean = hats.mean(dim=1)
+    apart = pairwise_angles(v)
     logits = {
         name: bound.logits(State(x_t, ts, mean if bound.needs_x_0 else None))
         for name, bound in routers.items()
@@ -229,6 +240,8 @@ def _ask(
         oracle.cpu(),
         torch.cdist(x_t.flatten(1), alpha * clusters.centroids.flatten(1)).cpu(),
         torch.cdist(clusters.features(known), clusters.feature_centroids).cpu(),
+        apart.mean(dim=1).cpu(),
+        apart.amax(dim=1).cpu(),
         hats.std(dim=1, correction=0).sum(dim=0).cpu(),
     )
 
@@ -253,6 +266,8 @@ def _joined(parts: Sequence[_Part], real: HeldOut, times: Sequence[float], per_t
         over_time([part.oracle for part in parts]),
         over_time([part.distance_noised for part in parts]),
         over_time([part.distance for part in parts]),
+        over_time([part.disagreement for part in parts]),
+        over_time([part.disagreement_max for part in parts]),
         spread.to(torch.float32).numpy(),
         real.source,
     )
@@ -302,6 +317,7 @@ def _require_whole(truth: Truth) -> None:
     fits = (
         truth.gram.shape == (steps, items, experts, experts)
         and all(one.shape == (steps, items, experts) for one in per_expert)
+        and truth.disagreement.shape == truth.disagreement_max.shape == (steps, items)
         and (truth.monolith is None or truth.monolith.shape == (steps, items))
         and len(truth.spread) == steps
         and items > 0

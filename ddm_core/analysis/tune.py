@@ -7,6 +7,7 @@ choice.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from ddm_core.analysis import statistics
 from ddm_core.analysis.numbers import Judged, judge
 from ddm_core.config import make_config
-from ddm_core.devices import pick_device
+from ddm_core.devices import device_name, pick_device
 from ddm_core.errors import RequestError, WorkError
 from ddm_core.metrics import Extractor, Reference
 from ddm_core.metrics.extractors.base import extract_features
@@ -53,27 +54,35 @@ class Tuned(NamedTuple):
         chosen, best: specs; they may be one.
         calls: of the chosen.
         candidates: all, best first.
-        confirmed: whether the chosen lies within the interval of the best on the other seeds too.
-        chosen_again, best_again: quality on the other seeds.
-        difference: chosen - best there, paired by seed.
+        rival: what the chosen is put against on the other seeds: the best, or, where it is the
+            best itself, the runner-up, since nothing can be confirmed against itself.
+        confirmed: whether on the other seeds the chosen lies within the interval of the rival, or
+            below it.
+        chosen_again, rival_again: quality on the other seeds.
+        difference: chosen - rival there, paired by seed; negative: the chosen is better.
+        says: the outcome, in a sentence.
         protocol: of the metric.
+        made: by which system's digest, on which device, with which versions.
     """
 
     metric: str
     chosen: str
     best: str
+    rival: str
     calls: float
     candidates: tuple[Candidate, ...]
     confirmed: bool
     chosen_again: Estimate
-    best_again: Estimate
+    rival_again: Estimate
     difference: Estimate
+    says: str
     protocol: str
+    made: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
         """As a document."""
         out = {**self._asdict()}
-        for name in ("chosen_again", "best_again", "difference"):
+        for name in ("chosen_again", "rival_again", "difference"):
             out[name] = getattr(self, name).to_json()
         out["candidates"] = [
             {**c._asdict(), "quality": None if c.quality is None else c.quality.to_json()}
@@ -163,28 +172,54 @@ def tune(
         raise WorkError(f"no route could be sampled: {failed[0].failed if failed else 'too dear'}")
     best = min(found, key=lambda route: found[route][1].value)
     chosen = _cheapest(found, best, metric)
+    ranked = sorted(found.items(), key=lambda pair: pair[1][1].value)
+    rival = next((route for route, _ in ranked if route != chosen), chosen)
     # Seeds that no choice has seen.
-    (_, one), (_, other) = (_measure(bench, route, seed + num) for route in (chosen, best))
+    (_, one), (_, other) = (_measure(bench, route, seed + num) for route in (chosen, rival))
     difference, _ = statistics.difference_from_replicates(
         one.value - other.value,
         one.replicates - other.replicates,
         num,
-        f"{chosen} - {best}, other seeds, paired",
+        f"{chosen} - {rival}, other seeds, paired",
     )
-    ranked = sorted(found.items(), key=lambda pair: pair[1][1].value)
     again, limit = one.numbers[metric], other.numbers[metric]
+    confirmed = limit.high is not None and again.value is not None and again.value <= limit.high
     return Tuned(
         metric,
         chosen,
         best,
+        rival,
         found[chosen][0],
         (*(Candidate(r, c, j.numbers[metric], "") for r, (c, j) in ranked), *failed),
-        limit.high is not None and again.value is not None and again.value <= limit.high,
+        confirmed,
         again,
         limit,
         difference,
+        _sentence(chosen, best, rival, difference, confirmed=confirmed),
         one.protocols[metric],
+        {
+            "system": system.digest,
+            "device": device_name(pick_device(device)),
+            **{name: version(name) for name in ("ddm", "torch", "numpy", "torch-fidelity")},
+        },
     )
+
+
+def _sentence(chosen: str, best: str, rival: str, difference: Estimate, *, confirmed: bool) -> str:
+    """What the other seeds say, and what they cannot say."""
+    if rival == chosen:
+        return f"{chosen} is the only route that could be sampled: there is nothing to compare"
+    low, high = difference.low, difference.high
+    apart = "not told apart from it"
+    if low is not None and high is not None and (low > 0 or high < 0):
+        apart = "worse" if low > 0 else "better"
+    if chosen != best:
+        word = "confirmed" if confirmed else "not confirmed"
+        return f"{word} on other seeds: against the best, {best}, it is {apart}"
+    # The best of many by one set of seeds is flattered by it; a second look at the same route
+    # could only show that it is itself.
+    against = f"the runner-up, {rival}, on other seeds it is {apart}"
+    return f"{chosen} is the best itself, so that it needs no excuse: against {against}"
 
 
 def _cheapest(found: dict[str, tuple[float, Judged]], best: str, metric: str) -> str:

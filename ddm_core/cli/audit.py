@@ -150,10 +150,14 @@ def tune(
         rows.append([one.router, f"{one.calls:.2f}", number(said, 4, interval=True) + one.failed])
     say_table("", ("route", "calls per step", f"{found.metric} [95%] (n)"), rows)
     again = number(found.chosen_again.to_json(), 4, interval=True)
-    best = number(found.best_again.to_json(), 4, interval=True)
-    word = "confirmed" if found.confirmed else "not confirmed"
-    print(f"{found.chosen}: the cheapest within the interval of the best, {found.best}")
-    print(f"{word} on other seeds: {again} against {best}")
+    rival = number(found.rival_again.to_json(), 4, interval=True)
+    apart = number(found.difference.to_json(), 4, interval=True)
+    if found.chosen == found.best:
+        print(f"{found.chosen}: the best, and none cheaper is within its interval")
+    else:
+        print(f"{found.chosen}: the cheapest within the interval of the best, {found.best}")
+    print(found.says)
+    print(f"other seeds: {again} against {rival}, difference {apart}")
 
 
 def _report(document: Path, report: Path) -> Path | None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ddm_core.errors import RequestError
 from ddm_core.metrics.base import METRICS, Evidence, Measured, Metric
@@ -98,29 +99,36 @@ class FdInfinity(Metric):
         ready = Frechet(evidence.features, evidence.reference.statistics)
         random = np.random.default_rng([evidence.seed, 3])
         check_cancelled(evidence.should_stop)
-        line = bias_line(ready, random.permutation(evidence.n), self)
+
+        def line_through(order: NDArray[np.integer]) -> Line:
+            return bias_line(ready, order, self.points, self.smallest, self.blocks)
+
+        line = line_through(random.permutation(evidence.n))
         limits = np.empty(evidence.replicates)
         counts = resample_counts(evidence.n, evidence.replicates, [evidence.seed])
         for i, weight in enumerate(counts):
             check_cancelled(evidence.should_stop)
             drawn = np.repeat(np.arange(evidence.n), weight.astype(int))
-            limits[i] = bias_line(ready, random.permutation(drawn), self).limit
+            limits[i] = line_through(random.permutation(drawn)).limit
         return line, limits
 
 
-def bias_line(ready: Frechet, order: Array, metric: FdInfinity) -> Line:
+def bias_line(
+    ready: Frechet, order: NDArray[np.integer], points: int, smallest: float, blocks: int
+) -> Line:
     """The line through the distances of blocks of an order.
 
     Arguments:
         order: which sample stands where [place]; one that was drawn twice stands there twice.
+        points, smallest, blocks: as the metric's settings.
     """
     n = len(order)
-    stretch = np.linspace(1.0, 1 / metric.smallest, metric.points)
+    stretch = np.linspace(1.0, 1 / smallest, points)
     sizes = np.maximum(2, np.round(n / stretch))
-    distances = np.empty(metric.points)
+    distances = np.empty(points)
     for i, size in enumerate(sizes.astype(int)):
-        blocks = 1 if size == n else metric.blocks
-        starts = (np.arange(blocks) * n) // blocks
+        count = 1 if size == n else blocks
+        starts = (np.arange(count) * n) // count
         places = (starts[:, None] + np.arange(size)) % n
         distances[i] = np.mean(
             [ready.distance(np.bincount(order[at], minlength=n).astype(float)) for at in places]

@@ -91,6 +91,7 @@ STANDARD = (
     "weights",
     "entropy",
     "expert_calls",
+    "network_calls",
     "cluster_distance",
     "cluster_distance_noised",
     "selected_distance",

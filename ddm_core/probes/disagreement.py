@@ -10,38 +10,24 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
+from ddm_core.angles import angles, pairwise_angles
 from ddm_core.probes.base import Meter, Probe, Scene, register
 from ddm_core.rollout import Step
 from ddm_core.trace import Variable
 
-__all__ = ["Disagreement", "DisagreementMax", "DisagreementVariance", "ExpertAngle"]
-
-
-def angles(a: Tensor, b: Tensor) -> Tensor:
-    """Angles between the rows of a [..., i, dimension] and b [..., j, dimension]: [..., i, j].
-
-    By arctan2 of half-angle chords: arccos of a rounded cosine loses half its digits near 0.
-    """
-    a = functional.normalize(a, dim=-1)
-    b = functional.normalize(b, dim=-1)
-    apart = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
-    together = torch.cdist(a, -b, compute_mode="donot_use_mm_for_euclid_dist")
-    return 2 * torch.atan2(apart, together)
+__all__ = [
+    "Disagreement",
+    "DisagreementMax",
+    "DisagreementVariance",
+    "ExpertAngle",
+]
 
 
 def _pairwise(step: Step) -> Tensor:
-    """Angles of all pairs of experts [sample, pair]; one zero where there is a single expert."""
     assert step.mixture.experts is not None  # needs_all_experts
-    v = step.mixture.experts.flatten(2)
-    count = v.shape[1]
-    if count == 1:
-        return v.new_zeros(len(v), 1)
-    i, j = torch.triu_indices(count, count, offset=1, device=v.device)
-    return angles(v, v)[:, i, j]
+    return pairwise_angles(step.mixture.experts)
 
 
 @register

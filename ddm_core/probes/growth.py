@@ -1,6 +1,14 @@
 """Perturbation growth: a twin that starts a little beside the sample and gets the same noise.
 
 growth_i = |x'_s - x_s| / h,    x'_T = x_T + h u,  u a random unit vector of the sample's seed
+
+A twin that strays far no longer tells how a *small* perturbation grows. Renormalised, it is put
+back to the distance h after every step, in the direction in which it strayed, and the growths of
+the steps are multiplied.
+
+References:
+    Lyapunov Characteristic Exponents for Smooth Dynamical Systems and for Hamiltonian Systems
+    (Benettin, Galgani, Giorgilli and Strelcyn, 1980)
 """
 
 from __future__ import annotations
@@ -15,12 +23,19 @@ from ddm_core.ensemble import Ensemble, Mixture
 from ddm_core.probes.base import Meter, Probe, Scene, register
 from ddm_core.registry import setting
 from ddm_core.rollout import Segment, Step, bound, segment_at
+from ddm_core.schedules import expand
 from ddm_core.trace import Variable
 
-__all__ = ["PerturbationGrowth", "PerturbationGrowthFrozen"]
+__all__ = [
+    "GrowthRate",
+    "PerturbationGrowth",
+    "PerturbationGrowthFrozen",
+    "PerturbationGrowthRenormalised",
+]
 
 
-def _twin(scene: Scene, h: float, *, frozen: bool) -> Meter:
+def _twin(scene: Scene, h: float, *, frozen: bool = False, renormalised: bool = False) -> Meter:
+    """|dx_s| / h at the end of each step; renormalised: of a twin that began the step at h."""
     sampler = scene.sampler
     if sampler is None:
         # Real data noised to every t are no trajectory: nothing grows.
@@ -41,7 +56,12 @@ def _twin(scene: Scene, h: float, *, frozen: bool) -> Meter:
         mix = bound(own, part.condition, part.memory(step.index, before), step.draw, weights)
         done = part.sampler.step(mix, own.schedule, where, step.t, step.s, step.noise)
         where, before = done.x_s, done.mixture
-        return (where - step.x_s).flatten(1).norm(dim=1) / h
+        away = where - step.x_s
+        growth = away.flatten(1).norm(dim=1) / h
+        if renormalised:
+            # A twin that fell onto the sample stays there: it has no direction any more.
+            where = step.x_s + away / expand(growth.clamp_min(_least(growth)), away)
+        return growth
 
     return meter
 
@@ -81,3 +101,61 @@ class PerturbationGrowthFrozen(Probe):
 
     def begin(self, scene: Scene) -> Meter:
         return _twin(scene, self.h, frozen=True)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class PerturbationGrowthRenormalised(Probe):
+    """The same, the twin re-routed and put back to its first distance after every step."""
+
+    name = "perturbation_growth_renormalised"
+    variable = Variable(
+        name, ("step", "sample"), "prod over steps of |dx_s| / h, twin put back to h (Benettin)"
+    )
+    costly: ClassVar[bool] = True
+    of_experts: ClassVar[bool] = False
+
+    h: float = setting(0.01, "distance of the twin at the start of a step", low=1e-9, high=100.0)
+
+    def begin(self, scene: Scene) -> Meter:
+        twin = _twin(scene, self.h, renormalised=True)
+        total: Tensor | None = None
+
+        def meter(step: Step) -> Tensor:
+            nonlocal total
+            # Summed as logarithms: a product of hundreds of steps leaves the range of float32.
+            logs = _log(twin(step))
+            total = logs if total is None else total + logs
+            return total.exp()
+
+        return meter
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class GrowthRate(Probe):
+    """How fast a small perturbation grows in each step, per unit of time; negative: it shrinks.
+
+    Its mean over the path, weighted by the steps' lengths, is the finite-time Lyapunov exponent.
+    """
+
+    name = "growth_rate"
+    variable = Variable(
+        name, ("step", "sample"), "ln(|dx_s| / h) / |t - s|, twin put back to h (Benettin)"
+    )
+    costly: ClassVar[bool] = True
+    of_experts: ClassVar[bool] = False
+
+    h: float = setting(0.01, "distance of the twin at the start of a step", low=1e-9, high=100.0)
+
+    def begin(self, scene: Scene) -> Meter:
+        twin = _twin(scene, self.h, renormalised=True)
+        return lambda step: _log(twin(step)) / max(abs(step.t - step.s), 1e-12)
+
+
+def _least(x: Tensor) -> float:
+    return torch.finfo(x.dtype).tiny
+
+
+def _log(growth: Tensor) -> Tensor:
+    return growth.clamp_min(_least(growth)).log()

@@ -1,4 +1,10 @@
-"""Local Lipschitz constants of the routed velocity field at the sample, in two definitions."""
+"""Local Lipschitz constants of the routed velocity field at the sample, by several definitions.
+
+    J = sum_k w_k J_k + sum_k v_k (grad w_k)^T
+
+The second term is the router's gradient times disagreement. Re-routed slopes hold both; with the
+weights frozen only the first is left, and the difference of the two is what routing adds.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +22,32 @@ from ddm_core.samplers.base import Mix
 from ddm_core.schedules import expand
 from ddm_core.trace import Variable
 
-__all__ = ["LocalLipschitz", "LocalLipschitzDifference"]
+__all__ = [
+    "LocalLipschitz",
+    "LocalLipschitzDifference",
+    "LocalLipschitzDifferenceMax",
+    "LocalLipschitzFrozen",
+    "LocalLipschitzFrozenMax",
+]
 
 
-def _field(scene: Scene, step: Step) -> Mix:
+def _field(scene: Scene, step: Step, *, frozen: bool = False) -> Mix:
     here = scene.at(step.index)
     own = Ensemble(here.ensemble.experts, here.ensemble.route, here.ensemble.schedule)
-    return bound(own, here.condition, step.memory, step.draw)
+    weights = step.mixture.weights if frozen else None
+    return bound(own, here.condition, step.memory, step.draw, weights)
+
+
+def _slopes(scene: Scene, step: Step, directions: int, h: float, *, frozen: bool) -> list[Tensor]:
+    """|v(x+hu) - v(x-hu)| / 2h [sample] of random unit directions u."""
+    mix = _field(scene, step, frozen=frozen)
+    out: list[Tensor] = []
+    for m in range(directions):
+        u = scene.noise.direction(2 + step.index * directions + m)
+        ahead = mix(step.x_t + h * u, step.t).velocity
+        behind = mix(step.x_t - h * u, step.t).velocity
+        out.append((ahead - behind).flatten(1).norm(dim=1) / (2 * h))
+    return out
 
 
 def _unit(x: Tensor) -> Tensor:
@@ -99,14 +124,74 @@ class LocalLipschitzDifference(Probe):
     h: float = setting(0.1, "step length", low=1e-9, high=100.0)
 
     def begin(self, scene: Scene) -> Meter:
-        def meter(step: Step) -> Tensor:
-            mix = _field(scene, step)
-            total = torch.zeros_like(step.x_t.flatten(1)[:, 0])
-            for m in range(self.directions):
-                u = scene.noise.direction(2 + step.index * self.directions + m)
-                ahead = mix(step.x_t + self.h * u, step.t).velocity
-                behind = mix(step.x_t - self.h * u, step.t).velocity
-                total += (ahead - behind).flatten(1).norm(dim=1) / (2 * self.h)
-            return total / self.directions
+        return lambda step: _mean(_slopes(scene, step, self.directions, self.h, frozen=False))
 
-        return meter
+
+@register
+@dataclasses.dataclass(frozen=True)
+class LocalLipschitzDifferenceMax(Probe):
+    """Largest slope of the routed field over random directions, by central differences."""
+
+    name = "local_lipschitz_difference_max"
+    variable = Variable(
+        name, ("step", "sample"), "max over random unit u of |v(x+hu) - v(x-hu)| / 2h, re-routed"
+    )
+    costly: ClassVar[bool] = True
+    of_experts: ClassVar[bool] = False
+
+    directions: int = setting(4, "random directions per step", low=1, high=100)
+    h: float = setting(0.1, "step length", low=1e-9, high=100.0)
+
+    def begin(self, scene: Scene) -> Meter:
+        return lambda step: _most(_slopes(scene, step, self.directions, self.h, frozen=False))
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class LocalLipschitzFrozen(Probe):
+    """Mean slope of the field with the sample's weights: what the experts add by themselves."""
+
+    name = "local_lipschitz_frozen"
+    variable = Variable(
+        name,
+        ("step", "sample"),
+        "mean over random unit u of |v(x+hu) - v(x-hu)| / 2h, weights frozen",
+    )
+    costly: ClassVar[bool] = True
+    of_experts: ClassVar[bool] = False
+
+    directions: int = setting(1, "random directions per step", low=1, high=100)
+    h: float = setting(0.1, "step length", low=1e-9, high=100.0)
+
+    def begin(self, scene: Scene) -> Meter:
+        return lambda step: _mean(_slopes(scene, step, self.directions, self.h, frozen=True))
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class LocalLipschitzFrozenMax(Probe):
+    """Largest slope of the field with the weights at the sample, over random directions."""
+
+    name = "local_lipschitz_frozen_max"
+    variable = Variable(
+        name,
+        ("step", "sample"),
+        "max over random unit u of |v(x+hu) - v(x-hu)| / 2h, weights frozen",
+    )
+    costly: ClassVar[bool] = True
+    of_experts: ClassVar[bool] = False
+
+    directions: int = setting(4, "random directions per step", low=1, high=100)
+    h: float = setting(0.1, "step length", low=1e-9, high=100.0)
+
+    def begin(self, scene: Scene) -> Meter:
+        return lambda step: _most(_slopes(scene, step, self.directions, self.h, frozen=True))
+
+
+def _mean(slopes: list[Tensor]) -> Tensor:
+    # One after another, as they always were summed.
+    return sum(slopes[1:], start=slopes[0]) / len(slopes)
+
+
+def _most(slopes: list[Tensor]) -> Tensor:
+    return torch.stack(slopes).amax(dim=0)

@@ -1,4 +1,4 @@
-"""What the route decided: probabilities, weights, entropy, calls."""
+"""What the route decided and cost: probabilities, weights, entropy, calls, evaluations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ddm_core.probes.base import Meter, Probe, Scene, register
 from ddm_core.rollout import Step
 from ddm_core.trace import Variable
 
-__all__ = ["Entropy", "ExpertCalls", "RouterProbability", "Weights"]
+__all__ = ["Entropy", "ExpertCalls", "NetworkCalls", "RouterProbability", "Weights"]
 
 
 @register
@@ -63,8 +63,30 @@ class ExpertCalls(Probe):
     """Expert evaluations that sampling needed, all samples and all stages of the step together."""
 
     name = "expert_calls"
-    variable = Variable(name, ("step",), "sum over samples of the experts run for sampling")
+    variable = Variable(
+        name, ("step",), "sum over samples of the experts asked for sampling; guided: once"
+    )
     of_experts: ClassVar[bool] = False
 
     def begin(self, scene: Scene) -> Meter:
         return lambda step: step.calls.sum()
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class NetworkCalls(Probe):
+    """Evaluations of networks that sampling needed: with guidance, two per expert asked."""
+
+    name = "network_calls"
+    variable = Variable(
+        name, ("step",), "sum over samples of the networks evaluated; guided experts run twice"
+    )
+    of_experts: ClassVar[bool] = False
+
+    def begin(self, scene: Scene) -> Meter:
+        def meter(step: Step) -> Tensor:
+            here = scene.at(step.index)
+            expert = here.ensemble.experts[0]
+            return step.calls.sum() * expert.evaluations(conditional=here.condition is not None)
+
+        return meter

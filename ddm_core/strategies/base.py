@@ -30,15 +30,25 @@ class Strategy(ABC):
         draws: whether it needs random numbers.
         asks: experts that get a weight, at most, per sample: a number, or the name of the setting
             that holds it; None for all. What a run will cost is told by it.
+        looks: wants to see what the chosen experts said, and then to `revise` their weights.
     """
 
     name: ClassVar[str]
     draws: ClassVar[bool] = False
     asks: ClassVar[int | str | None] = None
+    looks: ClassVar[bool] = False
 
     @abstractmethod
     def decide(self, probabilities: Tensor, moment: Moment) -> Decision:
         """Weights and memory for probabilities [sample, expert]; pure."""
+
+    def revise(self, weights: Tensor, velocities: Tensor) -> Tensor:
+        """Weights [sample, expert] again, now that the chosen have answered; of a part of them.
+
+        Arguments:
+            velocities: [sample, expert, *]; nan of experts that were not asked.
+        """
+        return weights
 
 
 class MemorylessStrategy(Strategy):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ddm_core.denoise import Denoiser
+from ddm_core.flops import Flops, counted
 from ddm_core.schedules import Schedule
 
 __all__ = ["Clusters", "Features", "System"]
@@ -125,6 +127,17 @@ class System:
         if self.router is not None:
             return "learned"
         return "exact" if self.posterior is not None else "nearest"
+
+    @functools.cached_property
+    def flops(self) -> Flops:
+        """What an evaluation of its networks costs per sample."""
+        like = self.clusters.centroids
+        x, t = like.new_zeros(1, *self.shape), like.new_full((1,), 0.5)
+
+        def of(module: nn.Module | None) -> int:
+            return 0 if module is None else counted(lambda: module(x, t))
+
+        return Flops(of(self.experts[0]), of(self.router), of(self.monolith))
 
     def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> System:
         """The same system on a device, ready for inference.

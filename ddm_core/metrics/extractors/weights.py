@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +19,10 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from ddm_core.errors import RequestError
+from ddm_core.metrics.extractors.base import Array
 from ddm_core.nets import ConvClassifier, build
 
-__all__ = ["LinearFeatures", "OwnNet", "load_own", "own_name"]
+__all__ = ["LinearFeatures", "OwnNet", "confidence_of", "load_own", "own_name"]
 
 MANIFEST = "system.toml"
 
@@ -101,6 +103,26 @@ def load_own(folder: Path) -> OwnNet:
         raise RequestError(f"{path} does not fit {MANIFEST}: {error}") from None
     net.eval().requires_grad_(False)
     return OwnNet(str(name), net, int(shape[-1]), dims, path, digest)
+
+
+def confidence_of(folder: Path | None) -> Callable[[Array], Array] | None:
+    """Features [sample, feature] -> largest probability that the own classifier gives [sample].
+
+    None where the system has no folder, or no labels to train a classifier on.
+    """
+    if folder is None or own_name(folder) is None:
+        return None
+    net = load_own(folder).net
+    if not isinstance(net, ConvClassifier):
+        return None
+    head = net.head
+
+    def confidence(features: Array) -> Array:
+        with torch.no_grad():
+            logits = head(torch.from_numpy(features).to(head.weight.dtype))
+        return torch.softmax(logits, dim=1).amax(dim=1).double().numpy()
+
+    return confidence
 
 
 def own_name(folder: Path) -> str | None:
