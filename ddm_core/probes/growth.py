@@ -113,6 +113,7 @@ class PerturbationGrowthRenormalised(Probe):
         name, ("step", "sample"), "prod over steps of |dx_s| / h, twin put back to h (Benettin)"
     )
     costly: ClassVar[bool] = True
+    mixes: ClassVar[float] = 1.0
     of_experts: ClassVar[bool] = False
 
     h: float = setting(0.01, "distance of the twin at the start of a step", low=1e-9, high=100.0)
@@ -144,6 +145,7 @@ class GrowthRate(Probe):
         name, ("step", "sample"), "ln(|dx_s| / h) / |t - s|, twin put back to h (Benettin)"
     )
     costly: ClassVar[bool] = True
+    mixes: ClassVar[float] = 1.0
     of_experts: ClassVar[bool] = False
 
     h: float = setting(0.01, "distance of the twin at the start of a step", low=1e-9, high=100.0)

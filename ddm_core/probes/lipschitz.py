@@ -137,6 +137,7 @@ class LocalLipschitzDifferenceMax(Probe):
         name, ("step", "sample"), "max over random unit u of |v(x+hu) - v(x-hu)| / 2h, re-routed"
     )
     costly: ClassVar[bool] = True
+    mixes: ClassVar[float] = 8.0
     of_experts: ClassVar[bool] = False
 
     directions: int = setting(4, "random directions per step", low=1, high=100)
@@ -158,6 +159,7 @@ class LocalLipschitzFrozen(Probe):
         "mean over random unit u of |v(x+hu) - v(x-hu)| / 2h, weights frozen",
     )
     costly: ClassVar[bool] = True
+    mixes: ClassVar[float] = 2.0
     of_experts: ClassVar[bool] = False
 
     directions: int = setting(1, "random directions per step", low=1, high=100)
@@ -179,6 +181,7 @@ class LocalLipschitzFrozenMax(Probe):
         "max over random unit u of |v(x+hu) - v(x-hu)| / 2h, weights frozen",
     )
     costly: ClassVar[bool] = True
+    mixes: ClassVar[float] = 8.0
     of_experts: ClassVar[bool] = False
 
     directions: int = setting(4, "random directions per step", low=1, high=100)
