@@ -12,7 +12,7 @@ from ddm_core.angles import pairwise_angles
 from ddm_core.ensemble import Decision, Moment
 from ddm_core.registry import setting
 from ddm_core.strategies.base import Strategy, one_hot, register
-from ddm_core.strategies.top_k import TopK
+from ddm_core.strategies.top_k import largest
 
 __all__ = ["DisagreementAware"]
 
@@ -33,7 +33,7 @@ class DisagreementAware(Strategy):
     angle: float = setting(0.5, "largest angle that still is agreement (rad)", low=0.0, high=3.15)
 
     def decide(self, probabilities: Tensor, moment: Moment) -> Decision:
-        return Decision(TopK(self.k).weights(probabilities))
+        return Decision(largest(probabilities, self.k))
 
     @torch.no_grad()
     def revise(self, weights: Tensor, velocities: Tensor) -> Tensor:

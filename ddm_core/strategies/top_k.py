@@ -11,7 +11,14 @@ from torch import Tensor
 from ddm_core.registry import setting
 from ddm_core.strategies.base import MemorylessStrategy, kept, register
 
-__all__ = ["TopK"]
+__all__ = ["TopK", "largest"]
+
+
+def largest(probabilities: Tensor, k: int) -> Tensor:
+    """The k largest of probabilities [sample, expert], divided by their sum."""
+    top = probabilities.topk(min(k, probabilities.shape[1]), dim=1).indices
+    keep = torch.zeros_like(probabilities, dtype=torch.bool).scatter(1, top, True)
+    return kept(probabilities, keep)
 
 
 @register
@@ -25,6 +32,4 @@ class TopK(MemorylessStrategy):
     k: int = setting(2, "experts per sample and step", low=1, told=True)
 
     def weights(self, probabilities: Tensor) -> Tensor:
-        top = probabilities.topk(min(self.k, probabilities.shape[1]), dim=1).indices
-        keep = torch.zeros_like(probabilities, dtype=torch.bool).scatter(1, top, True)
-        return kept(probabilities, keep)
+        return largest(probabilities, self.k)
