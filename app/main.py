@@ -11,7 +11,7 @@ if str(Path(__file__).parents[1]) not in sys.path:
 
 import streamlit as st
 
-from app import dress, parts, state
+from app import dress, exposed, parts, state
 from app.pictures import icon
 from app.views import (
     accuracy,
@@ -164,5 +164,6 @@ every = [page for pages in PAGES.values() for page in pages]
 st.session_state["pages"] = {page.url_path or "start": page for page in every}
 state.publish("sample", "chosen")  # one selection for all pages
 dress.dress()
+exposed.notice()
 parts.progress_cards()
 here.run()

@@ -14,11 +14,13 @@ import os
 import socket
 import threading
 import tomllib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from app.exposed import ADDRESS, names_of
+from app.headers import Headers
 from ddm_core.errors import RequestError, WorkError
 
 __all__ = ["main", "options"]
@@ -27,39 +29,54 @@ _HERE = Path(__file__).parent
 _COLLECT_SECONDS = 30.0
 
 
-def main(port: int = 8501, host: str = "localhost", runs: Path | None = None) -> None:
+def main(
+    port: int = 8501,
+    host: str = "localhost",
+    runs: Path | None = None,
+    names: Sequence[str] = (),
+) -> None:
     """Serve the dashboard until it is stopped.
 
     Arguments:
         port: to listen on; 0 takes a free one.
         host: the address to bind to; anything but localhost lets others in.
         runs: the store; default $DDM_RUNS, else runs.
+        names: under which the server is known, beside its address.
     """
     if runs is not None:
         os.environ["DDM_RUNS"] = str(runs.absolute())
+    os.environ[ADDRESS] = host
     # Before Streamlit is imported: it reads its own environment only once.
     import streamlit as st
 
     _without_delay()
-    dashboard = st.App(_HERE / "main.py", lifespan=_lifespan, on_script_error=_in_words)
-    dashboard.run(config=options(port, host))
+    from starlette.middleware import Middleware
+
+    dashboard = st.App(
+        _HERE / "main.py",
+        lifespan=_lifespan,
+        on_script_error=_in_words,
+        middleware=[Middleware(Headers, hosts=names_of(host, names))],
+    )
+    dashboard.run(config=options(port, host, names))
 
 
-def options(port: int, host: str) -> dict[str, Any]:
+def options(port: int, host: str, names: Sequence[str] = ()) -> dict[str, Any]:
     """Streamlit's settings: the project's file, then what the command line said."""
     flat = _flat(tomllib.loads(_config_file().read_text())) if _config_file().is_file() else {}
-    local = host in ("localhost", "127.0.0.1", "::1")
     flat |= {
         "server.port": port,
         "server.address": host,
         "server.headless": True,
         "runner.postScriptGC": False,
         "browser.gatherUsageStats": False,
+        # A file of settings elsewhere, or a variable, must not take these away.
+        "server.enableXsrfProtection": True,
+        "server.enableCORS": True,
+        "server.enableStaticServing": False,
     }
     flat.setdefault("theme.paddingTop", "1.5rem")
-    if not local:
-        # Whoever opens the server to others names it by whatever it is called there.
-        flat.pop("server.allowedHosts", None)
+    flat["server.allowedHosts"] = names_of(host, names)
     return flat
 
 
@@ -133,8 +150,9 @@ def _from_command_line() -> None:
     parser.add_argument("--port", type=int, default=8501)
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--runs", type=Path, default=None)
+    parser.add_argument("--name", action="append", default=[])
     asked = parser.parse_args()
-    main(asked.port, asked.host, asked.runs)
+    main(asked.port, asked.host, asked.runs, asked.name)
 
 
 if __name__ == "__main__":

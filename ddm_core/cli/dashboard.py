@@ -43,6 +43,10 @@ def dashboard(
     host: Annotated[
         str, typer.Option("--host", metavar="H", help="Anything but localhost lets others in.")
     ] = "localhost",
+    name: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="NAME", help="Also answer to it, as behind a proxy."),
+    ] = None,
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page on a terminal.")
     ] = True,
@@ -63,6 +67,8 @@ def dashboard(
         there = os.environ.get("PYTHONPATH")
         environment["PYTHONPATH"] = os.pathsep.join([str(root), *([there] if there else [])])
     command = [sys.executable, "-m", "app.serve", "--port", str(port), "--host", host]
+    for one in name or []:
+        command += ["--name", one]
     if runs is not None:
         command += ["--runs", str(runs.absolute())]
         environment["DDM_RUNS"] = str(runs.absolute())
