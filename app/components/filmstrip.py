@@ -1,7 +1,12 @@
-"""One sample on its way: the mix, then a row per expert; opacity is weight, a frame is chosen."""
+"""One sample on its way: the mix, then a row per expert; opacity is weight, a frame is chosen.
+
+A second run on the same seed can stand below, column under column.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +27,27 @@ _FILM = component(
     "ddm_filmstrip",
     html=(_HERE / "filmstrip.html").read_text(),
     css=(_HERE / "filmstrip.css").read_text(),
-    js=(_HERE / "cursor.js").read_text() + (_HERE / "filmstrip.js").read_text(),
+    js="".join((_HERE / f"{name}.js").read_text() for name in ("cursor", "frames", "filmstrip")),
 )
 
 
-def filmstrip_data(trace: xr.Dataset, seed: int) -> dict[str, Any] | None:
+def filmstrip_data(
+    trace: xr.Dataset, seed: int, *, steps: int | None = None
+) -> dict[str, Any] | None:
     """The strip of one sample, or None where the trace keeps no pictures of it.
 
     Arguments:
         trace: with x0_hat, and x0_hat_expert where every expert was asked.
         seed: of the sample.
+        steps: of the run above whose columns are taken; a run of another length shows its own
+            step at the same share of the path.
     """
     if "x0_hat" not in trace or seed not in trace["shown"].values:
         return None
-    frames = thinned(trace.sizes["step"])
+    own = trace.sizes["step"]
+    frames = thinned(steps or own)
+    if steps is not None:
+        frames = np.round(frames / max(steps - 1, 1) * (own - 1)).astype(int)
     one = trace.isel(step=frames).sel(shown=seed)
     mix = one["x0_hat"].transpose("step", "height", "width", "channel").values
     pictures = [mix]
@@ -53,6 +65,7 @@ def filmstrip_data(trace: xr.Dataset, seed: int) -> dict[str, Any] | None:
     return {
         "rows": rows,
         "frames": frames.tolist(),
+        "t": np.asarray(one["t"].values, dtype=float).tolist(),
         "tile": [int(mix.shape[1]), int(mix.shape[2])],
         "least": 46,
         "weights": packed(shares, np.uint8),
@@ -62,9 +75,25 @@ def filmstrip_data(trace: xr.Dataset, seed: int) -> dict[str, Any] | None:
     }
 
 
-def filmstrip(data: dict[str, Any], *, key: str) -> None:
-    """Show it. A click on a column moves the page's time cursor there."""
-    _FILM(data=data, key=key)
+def filmstrip(
+    data: dict[str, Any],
+    *,
+    key: str,
+    label: str = "",
+    below: tuple[str, dict[str, Any]] | None = None,
+) -> None:
+    """Show it. A click on a column moves the page's time cursor there.
+
+    Arguments:
+        label: of the run.
+        below: label and strip of a second run on the same seed, with the columns of the first.
+    """
+    strips = [{**data, "label": label}]
+    if below is not None and below[1]["tile"] == data["tile"]:
+        strips.append({**below[1], "label": below[0]})
+    content = {"strips": strips, **{name: data[name] for name in ("frames", "tile", "least")}}
+    content["id"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    _FILM(data=content, key=key)
 
 
 def _leading(weights: np.ndarray) -> np.ndarray:

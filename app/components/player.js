@@ -7,7 +7,8 @@ export default function (component) {
   let state = states.get(parentElement)
   if (!state || state.id !== data.id) {
     state?.stop()
-    state = build(root, data)
+    // Other frames of the same runs, as a live view has them, are looked at in the same way.
+    state = build(root, state?.mode === undefined ? data : { ...data, mode: state.mode, pair: state.pair.join(",") })
     states.set(parentElement, state)
   }
   state.pick = seed => setStateValue("focus", seed)

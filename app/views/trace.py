@@ -7,12 +7,12 @@ import streamlit as st
 import xarray as xr
 
 from app import parts, selection, state
-from app.components.filmstrip import filmstrip, filmstrip_data
 from app.components.player import player, player_data
 from app.figures import heatmap, variables, weights
 from app.figures.subjects import Subject, axes_of, axis_name, long_name
 from app.views import what_if
 from app.views.choosing import selection_line
+from app.views.film import film
 from ddm_core.records import RunRecord
 
 __all__ = ["page"]
@@ -65,7 +65,7 @@ def page() -> None:
     selection_line([subject], [id])
     _pictures(record, subject, focus, axis)
     what_if.link(id, focus, state.view_number("step"))
-    _film(id, trace, focus)
+    film(record, trace, focus)
     _others(id, subject, focus, axis)
 
 
@@ -161,23 +161,6 @@ def _pictures(record: RunRecord, subject: Subject, focus: int | None, axis: str)
 
 def _focused() -> None:
     state.show(sample=st.session_state["player"]["focus"])
-
-
-def _film(run: str, trace: xr.Dataset, focus: int | None) -> None:
-    """The filmstrip of the sample in focus."""
-    if focus is None or "x0_hat" not in trace:
-        return
-    st.subheader("What each expert sees in the noise", anchor=False)
-    data = state.kept(lambda: filmstrip_data(trace, focus), "film", run, focus)
-    if data is None:
-        kept = trace["shown"].values
-        st.caption(f"Pictures were kept of samples {kept[0]} to {kept[-1]}; choose one of them.")
-        return
-    st.caption(
-        f"Predicted clean image of sample {focus} at every step: the mix, then each expert. "
-        "Opacity is the weight, a frame means asked. Click on a column to go there."
-    )
-    filmstrip(data, key="film")
 
 
 @st.fragment
