@@ -13,6 +13,7 @@ from app.figures.subjects import Subject, axes_of, axis_name, long_name
 from app.views import what_if
 from app.views.choosing import selection_line
 from app.views.film import film
+from app.views.painted import painted
 from ddm_core.records import RunRecord
 
 __all__ = ["page"]
@@ -66,6 +67,7 @@ def page() -> None:
     _pictures(record, subject, focus, axis)
     what_if.link(id, focus, state.view_number("step"))
     film(record, trace, focus)
+    painted(id, subject, focus, axis)
     _others(id, subject, focus, axis)
 
 

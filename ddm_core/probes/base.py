@@ -101,6 +101,7 @@ STANDARD = (
     "perturbation_growth",
     "x0_hat",
     "x0_hat_expert",
+    "contribution",
     "state",
 )
 
