@@ -92,7 +92,6 @@ function build(root, data, wanted) {
     canvas.style.width = `${lay.view}px`
     const [pen] = fitted(canvas, lay.height / lay.view)
     pen.imageSmoothingEnabled = lay.tile * (window.devicePixelRatio || 1) < tileWide
-    const now = current(lay.columns)
     const ink = getComputedStyle(root).color
     const first = Math.max(0, Math.floor(reel.scrollLeft / lay.slot))
     const last = Math.min(lay.columns.length, Math.ceil((reel.scrollLeft + lay.view) / lay.slot))
@@ -122,27 +121,41 @@ function build(root, data, wanted) {
           pen.strokeRect(x + 1, one.y, lay.tile, lay.tall)
         }
       }
-      if (c === now) {
-        pen.strokeStyle = ink
-        pen.lineWidth = 1.5
-        for (let s = 0; s < strips.length; s++) {
-          const own = lay.rows.filter(one => one.s === s)
-          const top = own[0].y - 0.75
-          pen.strokeRect(x - 0.5, top, lay.tile + 3, own[own.length - 1].y + lay.tall + 2 - top)
-        }
-      }
       pen.fillStyle = ink
-      pen.globalAlpha = c === now ? 1 : 0.7
+      pen.globalAlpha = 0.7
       pen.font = "11px sans-serif"
       pen.textAlign = "center"
       pen.fillText(String(data.frames[frame]), x + lay.tile / 2 + 1, lay.height - 4)
       pen.globalAlpha = 1
     }
     pen.restore()
-    Object.assign(root.dataset, { zoom, columns: lay.columns.length, first, now: lay.columns[now] })
+    Object.assign(root.dataset, { zoom, columns: lay.columns.length, first })
     find(".size").textContent = SIZES[zoom] ? `${SIZES[zoom]} px` : "fit"
     find(".out").disabled = zoom === 0
     find(".in").disabled = zoom === SIZES.length - 1
+    mark()
+  }
+
+  // The cursor frames a column of each strip. It lies above the pictures: they are not drawn again.
+  const frames = strips.map(() => element("div", "frame"))
+  const number = element("div", "number")
+  track.querySelectorAll(".frame, .number").forEach(one => one.remove())
+  track.append(...frames, number)
+  const mark = () => {
+    if (!lay) return
+    const now = current(lay.columns)
+    const x = now * lay.slot
+    frames.forEach((frame, s) => {
+      const own = lay.rows.filter(one => one.s === s)
+      const top = own[0].y - 2
+      frame.style.width = `${lay.tile + 4}px`
+      frame.style.height = `${own[own.length - 1].y + lay.tall + 2 - top}px`
+      frame.style.transform = `translate(${x - 1}px, ${top}px)`
+    })
+    number.style.width = `${lay.tile + 2}px`
+    number.style.transform = `translate(${x}px, ${lay.height - FOOT + 2}px)`
+    number.textContent = String(data.frames[lay.columns[now]])
+    root.dataset.now = String(lay.columns[now])
     enlarge()
   }
 
@@ -198,7 +211,7 @@ function build(root, data, wanted) {
     draw()
   }
   const moved = () => {
-    draw()
+    mark()
     if (!SIZES[zoom] || !lay) return
     const left = current(lay.columns) * lay.slot
     if (left < reel.scrollLeft) reel.scrollLeft = left
