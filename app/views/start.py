@@ -45,6 +45,12 @@ def page() -> None:
                 key="first",
             )
             st.caption("16 samples from the same noise, 20 steps; a few seconds on two cores.")
+            if "tour" in st.session_state["pages"]:
+                st.page_link(
+                    st.session_state["pages"]["tour"],
+                    label="Or take the tour: the paradox in five minutes",
+                    icon=":material/explore:",
+                )
     if st.session_state.pop("begun", False):
         st.switch_page(
             st.session_state["pages"]["compare"], query_params={"job": state.view("job")}
