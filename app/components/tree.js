@@ -97,7 +97,13 @@ function strips(svg, data, width, pick, one) {
   const last = data.steps - 1
   const columns = Array.from({ length: fit }, (_, i) =>
     Math.round((i * (data.frames.length - 1)) / (fit - 1)))
-  const left = step => 12 + (step / Math.max(1, last)) * (fit - 1) * slot
+  // Columns are even in width, not in steps: a step lies between the two that enclose it.
+  const left = step => {
+    const n = columns.findIndex(c => data.frames[c] >= step)
+    if (n < 1) return 12 + (n < 0 ? fit - 1 : 0) * slot
+    const [before, after] = [data.frames[columns[n - 1]], data.frames[columns[n]]]
+    return 12 + (n - 1 + (step - before) / (after - before)) * slot
+  }
   const end = width - leaf
   const top = 20
   put(svg, "text", { class: "soft", x: 10, y: 13 }, "predicted clean image, step by step")

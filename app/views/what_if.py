@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
 from app import branch_tree, parts, state
 from app.branch_tree import Node
+from app.components.picks import picks, picks_data
 from app.components.tree import tree
 from app.views.change import change
 from ddm_core.records import RunRecord
 
 __all__ = ["link", "page"]
 
+_MOST_PICKS = 48
 #: Of a branch over many samples, with their intervals.
 _SAID = (
     ("image_difference", "image", ""),
@@ -72,7 +76,28 @@ def _picked(records: list[RunRecord]) -> tuple[RunRecord, int]:
         sample = parts.choice("Sample", "sample", seeds, default=seeds[0])
     if sample != state.view("sample"):
         state.show(sample=sample)
+    _thumbnails(record, int(sample))
     return record, int(sample)
+
+
+def _thumbnails(record: RunRecord, seed: int) -> None:
+    """The images of a run of several samples: a click on one puts it in focus."""
+    if record.config.num == 1:
+        return
+
+    def data() -> dict[str, Any] | None:
+        samples = state.store().samples(record.id)
+        if samples.images.ndim != 4:
+            return None
+        return picks_data(samples.images[:_MOST_PICKS], samples.seeds[:_MOST_PICKS].tolist())
+
+    found = state.kept(data, "picks", record.id)
+    if found is not None:
+        picks(found, focus=seed, key="picks", on_sample=_chosen)
+
+
+def _chosen() -> None:
+    state.show(sample=int(st.session_state["picks"]["sample"]))
 
 
 def _telling(records: list[RunRecord]) -> str:
@@ -117,7 +142,7 @@ def _tree(nodes: list[Node], record: RunRecord, seed: int) -> None:
         st.dataframe(branch_tree.table(nodes, seed), hide_index=True, placeholder="–")
     else:
         tree(data, leaf=record.id, key="tree", on_leaf=_leaf)
-    st.caption(_legend("centres" in data, len(nodes) > 1))
+    st.caption(_legend(data["points"], len(nodes) > 1))
 
 
 def _legend(points: bool, branched: bool) -> str:
@@ -139,7 +164,7 @@ def _legend(points: bool, branched: bool) -> str:
     )
 
 
-def _data(nodes: list[Node], seed: int) -> dict[str, object]:
+def _data(nodes: list[Node], seed: int) -> dict[str, Any]:
     traces = {node.record.id: state.trace(node.record.id) for node in nodes}
     images: dict[str, np.ndarray] = {}
     for node in nodes:
