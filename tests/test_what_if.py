@@ -264,6 +264,11 @@ def test_a_branch_in_a_browser(
     assert made.config.branch is not None
     assert (made.config.branch.step, made.config.router) == (3, "fixed:expert=0/full")
     window.wait_for_selector(f".tree .lane[data-run='{made.id}'][aria-pressed=true]")
+    # The branch that was chosen before can be chosen again.
+    window.locator(f".tree .lane[data-run='{child.id}'] text").first.click()
+    window.wait_for_selector(f".tree .lane[data-run='{child.id}'][aria-pressed=true]")
+    window.locator(f".tree .lane[data-run='{made.id}'] text").first.click()
+    window.wait_for_selector(f".tree .lane[data-run='{made.id}'][aria-pressed=true]")
     window.get_by_role("link", name="Its trace").click()
     window.wait_for_selector("h1:has-text('What happens inside one run?')")
     assert parse_qs(urlsplit(window.url).query)["run"] == [made.id]

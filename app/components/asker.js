@@ -1,7 +1,7 @@
 const asked = new WeakMap()
 
 export default function (component) {
-  const { data, parentElement, setStateValue } = component
+  const { data, parentElement, setTriggerValue } = component
   const root = parentElement.querySelector(".asker")
   if (!root || !data) return
   let one = asked.get(parentElement)
@@ -10,7 +10,7 @@ export default function (component) {
     one = build(root, data)
     asked.set(parentElement, one)
   }
-  one.tell = (name, value) => setStateValue(name, value)
+  one.tell = (name, value) => setTriggerValue(name, value)
   one.choose(data)
   one.begin()
   return () => {

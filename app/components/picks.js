@@ -1,6 +1,6 @@
 // Finished samples as buttons: a click puts one in focus.
 export default function (component) {
-  const { data, parentElement, setStateValue } = component
+  const { data, parentElement, setTriggerValue } = component
   const root = parentElement.querySelector(".picks")
   if (!root || !data) return
   const size = 40
@@ -16,7 +16,7 @@ export default function (component) {
       backgroundSize: `${size * data.seeds.length}px 100%`,
       backgroundPosition: `-${i * size}px 0`,
     })
-    one.onclick = () => setStateValue("sample", seed)
+    one.onclick = () => setTriggerValue("sample", seed)
     return one
   }))
 }

@@ -3,11 +3,12 @@ const SVG = "http://www.w3.org/2000/svg"
 const ACCENT = "#FFB000"
 
 export default function (component) {
-  const { data, parentElement, setStateValue } = component
+  const { data, parentElement, setTriggerValue } = component
   const root = parentElement.querySelector(".tree")
   if (!root || !data) return
   trees.get(parentElement)?.stop()
-  trees.set(parentElement, build(root, data, id => setStateValue("leaf", id)))
+  // A trigger, not a state: the same branch may be clicked again after another came into focus.
+  trees.set(parentElement, build(root, data, id => setTriggerValue("leaf", id)))
   return () => {
     trees.get(parentElement)?.stop()
     trees.delete(parentElement)
