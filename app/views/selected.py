@@ -80,6 +80,10 @@ def several_runs(chosen: Sequence[RunRecord]) -> None:
     if len(chosen) <= _LETTERS:
         rows = summary_rows(chosen, [_called(one) for one in chosen])
         st.table(rows, border="horizontal", hide_index=True, alt="numbers of the chosen runs")
+        counts = {record.config.num for record in chosen if record.metrics}
+        if len(counts) > 1:
+            # Its bias goes with 1 / n: smaller sets look worse than they are.
+            st.caption("FIDs of different numbers of samples must not be compared.")
     _differences(chosen)
 
 
