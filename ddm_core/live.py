@@ -32,7 +32,7 @@ __all__ = ["Answer", "Live", "Overtaken"]
 _MOST_WORK = 30_000  # samples x steps of one request
 _LOOK_SECONDS = 0.01  # how often a waiting client is asked whether it still wants its answer
 _MOST_SECONDS = 120.0  # of one request, before the child is taken for stuck
-_START_SECONDS = 180.0
+_START_SECONDS = 300.0
 _COMMAND = (sys.executable, "-m", "ddm_core.live_worker")
 
 
@@ -99,6 +99,8 @@ class Live:
         self._thread: threading.Thread | None = None
         self._number = 0
         self._closed = False
+        #: Why the child did not start when it was last tried; "" where it did.
+        self.fault = ""
 
     @property
     def ready(self) -> bool:
@@ -204,6 +206,7 @@ class Live:
         """Take one request after the other to the child, until nobody asks for a while."""
         try:
             self._child = self._child or _Child(self._command)
+            self.fault = ""
             while (ticket := self._next()) is not None:
                 self._run(ticket)
         except WorkError as error:
@@ -264,6 +267,7 @@ class Live:
             waiting = [*self._line.values(), *([self._running] if self._running else [])]
             self._line.clear()
             self._running = None
+            self.fault = str(error)
         for ticket in waiting:
             ticket.end(error=error)
 

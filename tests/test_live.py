@@ -180,6 +180,7 @@ def test_a_child_that_cannot_start_says_why() -> None:
     one = Live(command=(sys.executable, "-c", "raise SystemExit('no such thing')"))
     with pytest.raises(WorkError, match="no such thing"):
         one.ask(config(), client="a")
+    assert "no such thing" in one.fault
     one.close()
 
 

@@ -68,6 +68,8 @@ def _waiting() -> None:
     if not any(job.active for job in state.jobs().jobs(limit=5)):
         live.engine().warm()
     st.caption("The live process is getting ready …")
+    if live.engine().fault:
+        st.caption(f":material/warning: {parts.literal(live.engine().fault)}; trying again")
     st.skeleton(height=300)
 
 
