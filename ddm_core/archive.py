@@ -123,7 +123,7 @@ def unpack(file: Path, into: Path) -> list[RunRecord]:
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError) as error:
         if isinstance(error, RequestError):
             raise
-        raise RequestError(f"{file.name} is no readable archive: {error}") from None
+        raise RequestError(f"{file.name} is no readable archive: {str(error)[:200]}") from None
     return [_checked_run(folder, file) for folder in sorted(into.iterdir())]
 
 

@@ -77,7 +77,7 @@ def read_samples(path: Path) -> Samples:
                     name = names[entry.filename]
                     arrays[name] = _read_array(file, entry.file_size, _DTYPES[name])
     except _BAD_ZIP as error:
-        raise RequestError(f"{path.name} holds no readable samples: {error}") from None
+        raise RequestError(f"{path.name} holds no readable samples: {str(error)[:200]}") from None
     images, seeds = arrays["samples"], arrays["seeds"]
     shaped = images.ndim == (4 if images.dtype == np.uint8 else 2)
     if not shaped or seeds.shape != images.shape[:1]:
@@ -131,7 +131,7 @@ def check_samples(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
     except _BAD_ZIP as error:
-        raise RequestError(f"{path.name} holds no readable samples: {error}") from None
+        raise RequestError(f"{path.name} holds no readable samples: {str(error)[:200]}") from None
     if {info.compress_type for info in infos} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise RequestError(f"{path.name} is packed in a way that is not used here")
     total = sum(info.file_size for info in infos)
