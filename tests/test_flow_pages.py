@@ -15,6 +15,7 @@ import pytest
 import streamlit as st
 from page_runs import image_run, known, point_runs
 from streamlit.testing.v1 import AppTest
+from test_axe import OVERLAPS, SIDEWAYS
 from test_figures import EXPERTS, SAMPLES, make_trace
 
 from app.components.field import field_data
@@ -117,14 +118,14 @@ def page(
     browser: Any, shown: Store, dashboard: Callable[[Path], str]
 ) -> Iterator[Callable[..., Any]]:
     """Open an address of the dashboard in a fresh window; scripts that fail fail the test."""
-    faults: list[str] = []
+    errors: list[str] = []
     windows: list[Any] = []
 
     def go(path: str, **options: Any) -> Any:
         window = browser.new_page(viewport={"width": 1440, "height": 1000}, **options)
         windows.append(window)
         window.set_default_timeout(PATIENCE)
-        window.on("pageerror", lambda error: faults.append(str(error)))
+        window.on("pageerror", lambda error: errors.append(str(error)))
         window.goto(f"{dashboard(shown.root)}/{path}")
         window.wait_for_selector("h1")
         settled(window)
@@ -133,7 +134,7 @@ def page(
     yield go
     for window in windows:
         window.close()
-    assert not faults
+    assert not errors
 
 
 def settled(window: Any) -> None:
@@ -142,10 +143,11 @@ def settled(window: Any) -> None:
 
 
 def whole(window: Any) -> None:
-    """No fault on the page, and nothing beyond its edge."""
+    """No fault on the page, nothing beyond its edge, no exhibit over another."""
+    window.wait_for_timeout(150)
     assert window.locator('[data-testid="stException"]').count() == 0
-    sideways = "() => { const m = document.querySelector('[data-testid=stMain]');"
-    assert window.evaluate(sideways + " return m.scrollWidth - m.clientWidth }") <= 1
+    assert window.evaluate(SIDEWAYS) <= 1
+    assert window.evaluate(OVERLAPS) == []
 
 
 def pixels(window: Any, selector: str) -> str:
@@ -201,6 +203,8 @@ def test_the_raster_owns_the_cursor_and_experts_choose(page: Callable[..., Any])
     window.keyboard.press("ArrowRight")
     window.wait_for_selector('.raster[data-step="3"]')
     window.wait_for_function("() => new URL(location).searchParams.get('step') === '3'")
+    window.get_by_text("Every change as a matrix").click()
+    window.locator(".st-key-exhibit_matrix_0 .main-svg").first.wait_for()
     chips = window.locator(".raster .chip")
     assert chips.count() == EXPERTS
     chips.nth(1).click()

@@ -121,8 +121,11 @@ def test_ribbons_fill_the_bars_they_leave_and_enter(who: Leading) -> None:
         edge = 0 if stage == 0 else len(ribbons[0].x) // 2 - 1
         words = f"expert {k} " if stage == 0 else f"to {k}<"
         mine = [r for r in ribbons if words in r.text or f"stays with {k}<" in r.text * stage]
-        tall = sum(r.y[edge] - r.y[len(r.y) - 1 - edge] for r in mine)
-        assert tall == pytest.approx(max(bar.y) - min(bar.y))
+        ends = sorted(((r.y[edge], r.y[len(r.y) - 1 - edge]) for r in mine), reverse=True)
+        # One below the other, without a gap, from the top of the bar to its bottom.
+        edges = [max(bar.y), *(low for _, low in ends)]
+        assert [high for high, _ in ends] == pytest.approx(edges[:-1])
+        assert edges[-1] == pytest.approx(min(bar.y))
 
 
 def test_many_experts_are_few_shapes() -> None:

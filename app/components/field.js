@@ -145,6 +145,7 @@ function pane(panes, data, panel, field) {
   const head = node("figcaption", "head")
   const letter = node("span", "letter", panel.letter)
   letter.style.background = panel.colour
+  if (panel.on) letter.style.color = panel.on
   head.append(letter, node("span", "label", panel.label))
   const canvas = node("canvas")
   canvas.setAttribute("role", "img")

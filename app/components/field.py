@@ -11,7 +11,7 @@ import numpy as np
 from streamlit.components.v2 import component
 
 from app.figures.flow import GROUNDS, FlowInfo, FlowPanel, flow_scale, ground, share, written
-from app.figures.look import Look, expert_colour, expert_colours, run_style
+from app.figures.look import Look, expert_colour, expert_colours, on_colour, run_style
 from app.pictures import packed
 
 __all__ = ["field", "field_data"]
@@ -149,11 +149,12 @@ def field(
     for panel in data["panels"]:
         style = run_style(panel["place"], look)
         k: int = panel["expert"]
-        own = {"letter": style.letter, "colour": style.colour}
+        own: dict[str, Any] = {"letter": style.letter, "colour": style.colour}
         if k >= 0:
             colour = expert_colour(k)
             # Half of its colour: its own samples have to stand out.
-            own = {"letter": str(k), "colour": colour, "scale": [look.paper, _half(look, colour)]}
+            own = {"letter": str(k), "colour": colour, "on": on_colour(colour)}
+            own["scale"] = [look.paper, _half(look, colour)]
         panels.append(panel | own)
     grounds = data["grounds"]
     if data["panels"][0]["expert"] >= 0:

@@ -25,6 +25,7 @@ __all__ = [
     "expert_colour",
     "expert_colours",
     "expert_pattern",
+    "on_colour",
     "on_scale",
     "plain",
     "run_style",
@@ -144,6 +145,12 @@ def on_scale(share: float, look: Look) -> str:
     first = min(int(place), len(stops) - 2)
     low, high = (_channels(stops[i][1]) for i in (first, first + 1))
     ground = [a + (b - a) * (place - first) for a, b in zip(low, high, strict=True)]
+    return max(("#FFFFFF", "#0F1318"), key=lambda ink: _contrast(_channels(ink), ground))
+
+
+def on_colour(colour: str) -> str:
+    """The colour of text that can be read on a colour "#rrggbb": white or nearly black."""
+    ground = _channels(colour)
     return max(("#FFFFFF", "#0F1318"), key=lambda ink: _contrast(_channels(ink), ground))
 
 

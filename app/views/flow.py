@@ -220,7 +220,10 @@ def _words(info: FlowInfo, what: str) -> None:
 
 def _as_figure(info: FlowInfo, ground: str, key: tuple[str, ...]) -> None:
     """The same at one step as a figure, for a paper, and its numbers."""
-    with st.expander("One step as a figure and a table"):
+    more = st.expander("One step as a figure and a table", key="flow_more", on_change="rerun")
+    if not more.open:
+        return
+    with more:
         steps = info.panels[0].flow["step"].values.tolist()
         wanted = state.view_number("step")
         near = min(range(len(steps)), key=lambda i: abs(steps[i] - (wanted or 0)))

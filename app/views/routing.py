@@ -193,7 +193,10 @@ def _ribbons(info: LeadersInfo, now: Selection, ids: tuple[str, ...]) -> None:
                 lambda found=found: alluvial.table(found),
                 key=(ids, panel.place, stages),
             )
-    with st.expander("Every change as a matrix"):
+    every = st.expander("Every change as a matrix", key="matrix", on_change="rerun")
+    if not every.open:
+        return
+    with every:
         for place, panel in zip(parts.pairs(len(info.panels)), info.panels, strict=True):
             found = state.kept(
                 lambda panel=panel: alluvial.alluvial_info(panel.label, panel.who, stages),
