@@ -18,7 +18,14 @@ from ddm_core.records import RUN_ID
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-__all__ = ["csv_button", "exhibit", "export_menu", "stamp"]
+__all__ = [
+    "comparison_lines",
+    "csv_button",
+    "exhibit",
+    "export_menu",
+    "run_lines",
+    "stamp",
+]
 
 _CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]}
 #: The lines that draw a figure again where a page names no shorter ones.
@@ -94,6 +101,19 @@ def exhibit(
                 key=f"figure_{name}",
                 alt=alt or f"{title}. {says}",
             )
+
+
+def run_lines(run: str, call: str) -> str:
+    """The Python lines that draw a stored run; the call is such as weights(axis="t")."""
+    return f'import ddm_core as ddm\n\nrun = ddm.open_run("{run}")\nrun.plot.{call}'
+
+
+def comparison_lines(comparison: str, call: str) -> str:
+    """The same of a stored comparison; "" where the runs are of none."""
+    if not comparison:
+        return ""
+    opened = f'comparison = ddm.open_comparison("{comparison}")'
+    return f"import ddm_core as ddm\n\n{opened}\ncomparison.plot.{call}"
 
 
 def stamp(title: str, says: str, key: object, runs: Sequence[str] = ()) -> Stamp:

@@ -4,6 +4,7 @@ import ddm_core as ddm
 system = ddm.load_system("ring")
 run = ddm.sample(system, router="top_k:k=2", seeds=range(64), steps=50)
 run.trace["weights"].sel(expert=3).mean("sample")
+run.plot.weights()
 """
 
 from __future__ import annotations
@@ -12,12 +13,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ddm_core.branching import branch
+    from ddm_core.opened import Comparison, OpenedRun, compare, open_comparison, open_run
     from ddm_core.run import Result, sample
     from ddm_core.systems import System, load_system
 
-__all__ = ["Result", "System", "branch", "load_system", "sample"]
+__all__ = [
+    "Comparison",
+    "OpenedRun",
+    "Result",
+    "System",
+    "branch",
+    "compare",
+    "load_system",
+    "open_comparison",
+    "open_run",
+    "sample",
+]
 
 _HOME = {
+    "Comparison": "ddm_core.opened",
+    "OpenedRun": "ddm_core.opened",
+    "compare": "ddm_core.opened",
+    "open_comparison": "ddm_core.opened",
+    "open_run": "ddm_core.opened",
     "branch": "ddm_core.branching",
     "Result": "ddm_core.run",
     "sample": "ddm_core.run",

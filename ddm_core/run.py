@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from ddm_core.errors import RequestError, WorkError
 from ddm_core.estimate import Subject, estimate, registered_costs, require_room
 from ddm_core.flops import Flops
 from ddm_core.noise import Noise
+from ddm_core.plots import Shown, plots
 from ddm_core.probes.base import Probe, Scene, parse_probes
 from ddm_core.probes.pictures import to_uint8
 from ddm_core.record import record
@@ -29,6 +30,7 @@ from ddm_core.registry import load_plugin
 from ddm_core.rollout import Step, along
 from ddm_core.routes import parse_route
 from ddm_core.segments import normal, segments
+from ddm_core.summary import summarize
 from ddm_core.systems import load_system, name_of
 from ddm_core.systems.base import System
 from ddm_core.trace import join
@@ -66,6 +68,13 @@ class Result(NamedTuple):
     device: str
     hashes: dict[str, str]  # of x_T, samples, system
     versions: dict[str, str]
+
+    @property
+    def plot(self) -> Any:
+        """Figures of the Trace page: plot.weights(), plot.<variable>()."""
+        estimates = summarize(self.trace, self.seconds)
+        numbers = {name: one.to_json() for name, one in estimates.items()}
+        return plots("run", [Shown(self.config.router, self.trace, numbers)])
 
 
 def ignore(progress: Progress) -> None:

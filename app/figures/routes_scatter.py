@@ -24,6 +24,7 @@ __all__ = [
     "ScatterInfo",
     "figure",
     "finding",
+    "ordered",
     "qualities",
     "scatter_info",
     "sensitivities",
@@ -129,7 +130,6 @@ def scatter_info(audit: Audit, name: str, *, grid: bool = False, quality: str = 
     known = audit.definition(name)
     judge = audit.definition(quality)
     better = judge.better or "lower"
-    chosen = [one for one in points if one.kind != "reference"]
     info = ScatterInfo(
         name,
         known.title,
@@ -141,9 +141,15 @@ def scatter_info(audit: Audit, name: str, *, grid: bool = False, quality: str = 
         *("", "", ""),
         apart=False,
     )
+    return ordered(info)
+
+
+def ordered(info: ScatterInfo) -> ScatterInfo:
+    """The same with its most stable, best and worst route named; a reference is none of them."""
+    chosen = [one for one in info.points if one.kind != "reference"]
     if len(chosen) < 2:
         return info
-    sign = 1.0 if better == "lower" else -1.0
+    sign = 1.0 if info.better == "lower" else -1.0
     stable = min(chosen, key=lambda one: one.stability.value or 0.0)
     ranked = sorted(chosen, key=lambda one: sign * (one.quality.value or 0.0))
     return info._replace(

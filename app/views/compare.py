@@ -11,6 +11,7 @@ import streamlit as st
 
 from app import forms, parts, selection, state
 from app.components.player import player, player_data
+from app.exhibits import comparison_lines
 from app.figures import alignment, dots, series, weights
 from app.figures.subjects import Subject, axes_of, axis_name, together
 from app.views import parting, what_if
@@ -89,6 +90,9 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
     focus = state.view_number("sample")
     selection_line(subjects, ids)
     chosen = selection.current().chosen
+    # The lines for a notebook open all runs of a comparison: only where all of them are here.
+    groups = {record.comparison for record in records}
+    group = (groups.pop() or "") if len(groups) == 1 else ""
     _player(records, subjects, focus)
     _recipe(records)
     label = f"What if run A, {parts.literal(records[0].router)}, had asked another expert?"
@@ -125,6 +129,7 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
                 lambda: weights.figure(info, state.look()),
                 lambda: weights.table(info),
                 key=(ids, axis),
+                code=comparison_lines(group, f'weights(axis="{axis}")'),
             )
     _alignment(ids, subjects, axis)
     shown = [
@@ -153,6 +158,7 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
                 lambda lines=lines: series.figure(lines, state.look()),
                 lambda lines=lines: series.table(lines),
                 key=(ids, focus, axis, chosen),
+                code=comparison_lines(group, f'{name}(sample={focus}, axis="{axis}")'),
             )
     quality = [dots_of(records, subjects, name) for name in _metrics(records)]
     quality.append(dots_of(records, subjects, "expert_calls"))

@@ -46,7 +46,7 @@ def painted(run: str, subject: Subject, focus: int | None, axis: str) -> None:
             "painting",
             "Shares of the picture",
             parts.explained(f"of sample {focus}, mean over pixels", definition=info.definition),
-            lambda: figures.figure(info, look),
+            lambda: figures.figure(info, state.look()),
             lambda: figures.table(info),
             key=(run, focus, axis),
         )

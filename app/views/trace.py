@@ -8,6 +8,7 @@ import xarray as xr
 
 from app import parts, selection, state
 from app.components.player import player, player_data
+from app.exhibits import run_lines
 from app.figures import heatmap, variables, weights
 from app.figures.subjects import Subject, axes_of, axis_name, long_name
 from app.views import what_if
@@ -145,6 +146,9 @@ def _pictures(record: RunRecord, subject: Subject, focus: int | None, axis: str)
             lambda: heatmap.figure(info, state.look()),
             lambda: heatmap.table(info),
             key=(record.id, focus, axis),
+            code=run_lines(record.id, f'{name}(sample={focus}, axis="{axis}")')
+            if name != "weights"
+            else "",
         )
         if "weights" not in subject.trace:
             return
@@ -158,6 +162,7 @@ def _pictures(record: RunRecord, subject: Subject, focus: int | None, axis: str)
                 lambda: weights.figure(mean, state.look(), height=220),
                 lambda: weights.table(mean),
                 key=(record.id, focus, axis),
+                code=run_lines(record.id, f'weights(sample={focus}, axis="{axis}")'),
             )
 
 
@@ -208,6 +213,7 @@ def _others(run: str, subject: Subject, focus: int | None, axis: str) -> None:
                 lambda made=made: made().figure,
                 lambda made=made: made().table,
                 runs=[run],
+                code=run_lines(run, f'{name}(sample={focus}, axis="{axis}")'),
             )
 
 
