@@ -21,29 +21,42 @@ from ddm_core.store import Store
 __all__ = ["Clicks", "measure"]
 
 SAMPLES, STEPS = 256, 50
+#: Two choices of the Trace page, clicked in turn; the second one is shown first.
+_AXES = ("by t", "by step")
 _BROWSER = (
     *("--no-sandbox", "--disable-gpu", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-# From the click to the frame after the server has said that the page is complete.
-_CLICK = """async (button) => {
+# From the click to the last thing that changed on the page, and the frame that shows it. What is
+# looked at is the page itself: the server may say "running" and "done" in one breath, and then the
+# page never shows that it ran. The button is looked up and clicked in one task, so that no redraw
+# can put another one in its place between the two.
+_CLICK = """async (name) => {
     const app = document.querySelector('[data-testid="stApp"]');
-    const state = () => app.getAttribute('data-test-script-state');
+    const quiet = 400, longest = 20000;
+    const button = [...document.querySelectorAll('button, [role="radio"]')]
+        .find((one) => one.textContent.trim() === name);
     const begin = performance.now();
-    const done = new Promise((resolve) => {
-        let ran = false;
-        const look = () => {
-            ran = ran || state() !== 'notRunning';
-            if (ran && state() === 'notRunning') { watch.disconnect(); resolve(); }
-        };
-        const watch = new MutationObserver(look);
-        watch.observe(app, {attributes: true});
-        setTimeout(() => { watch.disconnect(); resolve(); }, 20000);
+    let last = null;
+    const watch = new MutationObserver((records) => {
+        // Not the button's own colours: they change before anybody has answered.
+        if (records.some((one) => !button.parentElement.contains(one.target)))
+            last = performance.now();
     });
+    watch.observe(app, {attributes: true, childList: true, characterData: true, subtree: true});
     button.click();
-    await done;
-    await new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)));
-    return (performance.now() - begin) / 1000;
+    await new Promise((done) => {
+        const timer = setInterval(() => {
+            const now = performance.now();
+            const idle = app.getAttribute('data-test-script-state') === 'notRunning';
+            if ((idle && last !== null && now - last > quiet) || now - begin > longest) {
+                clearInterval(timer);
+                done();
+            }
+        }, 20);
+    });
+    watch.disconnect();
+    return last === null ? null : (last - begin) / 1000;
 }"""
 
 
@@ -88,19 +101,14 @@ def measure(system: str = "digits", clicks: int = 12) -> Clicks:
                 browser = playwright.chromium.launch(executable_path=chromium, args=[*_BROWSER])
                 page = browser.new_page(viewport={"width": 1440, "height": 1000})
                 page.goto(f"http://localhost:{port}/trace?run={record.id}")
-                page.get_by_role("radio", name="by t").or_(
-                    page.get_by_role("button", name="by t")
-                ).first.wait_for(timeout=60_000)
+                page.get_by_text(_AXES[0], exact=True).first.wait_for(timeout=60_000)
                 page.wait_for_timeout(3000)
                 seconds: list[float] = []
                 for turn in range(clicks + 2):
-                    name = ("by t", "by step")[turn % 2]
-                    button = (
-                        page.get_by_role("radio", name=name)
-                        .or_(page.get_by_role("button", name=name))
-                        .first.element_handle()
-                    )
-                    seconds.append(float(page.evaluate(_CLICK, button)))
+                    found = page.evaluate(_CLICK, _AXES[turn % 2])
+                    if found is None:
+                        raise RuntimeError("the page did not answer a click")
+                    seconds.append(float(found))
                     page.wait_for_timeout(300)
                 browser.close()
         finally:
