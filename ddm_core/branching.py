@@ -14,6 +14,7 @@ from ddm_core.config import RunConfig, make_config
 from ddm_core.errors import RequestError
 
 if TYPE_CHECKING:
+    from ddm_core.kept import Kept
     from ddm_core.make import Order, Yardstick
     from ddm_core.records import RunRecord
     from ddm_core.run import Progress, Result
@@ -135,8 +136,11 @@ def branch(
     return execute(config, system=system)
 
 
-def order_branch(parent: RunRecord, config: RunConfig) -> Order:
+def order_branch(parent: RunRecord, config: RunConfig, kept: Kept | None = None) -> Order:
     """A branch of a stored run that can be made: names are checked, the system is loaded.
+
+    Arguments:
+        kept: what earlier work has loaded.
 
     Raises:
         RequestError: the run has no path, or the system has changed since.
@@ -145,7 +149,7 @@ def order_branch(parent: RunRecord, config: RunConfig) -> Order:
 
     if parent.status != "done":
         raise RequestError(f"run {parent.id} was {parent.status}: it has no path to branch from")
-    (order,) = prepare([config])
+    (order,) = prepare([config], kept=kept)
     before = parent.hashes.get("system", order.system.digest)
     if before != order.system.digest:
         raise RequestError(
@@ -171,25 +175,26 @@ def make_branch(
     from ddm_core.run import execute
 
     with store.begin(order.config, parent=parent.id) as draft:
-        record = draft.save(execute(order.config, on_progress, system=order.system))
-    return store.set_departure(record.id, _departure(store, parent, record, yardstick()))
+        result = execute(order.config, on_progress, system=order.system)
+        record = draft.save(result)
+    return store.set_departure(record.id, _departure(store, parent, result, yardstick()))
 
 
 def _departure(
-    store: Store, parent: RunRecord, record: RunRecord, rule: Yardstick | None
+    store: Store, parent: RunRecord, result: Result, rule: Yardstick | None
 ) -> dict[str, dict[str, Any]]:
     from ddm_core.analysis.branches import Side, departures, to_json
 
-    assert record.config.branch is not None
-    sides: list[Side] = []
-    for id in (record.id, parent.id):
-        samples, trace = store.samples(id), store.trace(id)
-        first = record.config.seed - int(samples.seeds[0])
-        rows = slice(first, first + record.config.num)
-        images = samples.images[rows]
-        away = None if rule is None else _real_distance(images, rule)
-        sides.append(Side(images, trace.isel(sample=rows), away))
-    return to_json(departures(*sides, step=record.config.branch.step))
+    config, kept = result.config, store.samples(parent.id)
+    assert config.branch is not None
+    first = config.seed - int(kept.seeds[0])
+    rows = slice(first, first + config.num)
+    before = store.trace(parent.id).isel(sample=rows)
+    mine, theirs = (
+        Side(images, trace, None if rule is None else _real_distance(images, rule))
+        for images, trace in ((result.images, result.trace), (kept.images[rows], before))
+    )
+    return to_json(departures(mine, theirs, step=config.branch.step))
 
 
 def _real_distance(images: Any, rule: Yardstick) -> Any:

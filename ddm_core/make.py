@@ -8,16 +8,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ddm_core.config import RunConfig
-from ddm_core.devices import pick_device
 from ddm_core.errors import RequestError
-from ddm_core.metrics import METRICS, Extractor, Reference, measure
+from ddm_core.kept import Kept
+from ddm_core.metrics import METRICS, measure
 from ddm_core.metrics.extractors.base import never
-from ddm_core.quality import extractor_of, reference_of
+from ddm_core.quality import Yardstick, yardstick, yardstick_or_none
 from ddm_core.records import RunRecord
 from ddm_core.registry import load_plugin
 from ddm_core.run import Cancelled, Progress, checked, execute
 from ddm_core.store import Store
-from ddm_core.systems import load_system
 from ddm_core.systems.base import System
 
 __all__ = [
@@ -33,15 +32,6 @@ __all__ = [
 FEWEST = 2  # samples that have a covariance
 
 
-class Yardstick(NamedTuple):
-    """What samples of a system are measured with; kept between runs, as a reference remembers."""
-
-    system: str  # digest
-    suffix: str  # of a metric's name where the features are not the system's own: fid@inception
-    extractor: Extractor
-    reference: Reference
-
-
 class Order(NamedTuple):
     """A run that can be made: its names are checked and its system is loaded."""
 
@@ -51,37 +41,36 @@ class Order(NamedTuple):
 
 
 def prepare(
-    configs: Sequence[RunConfig], default: Callable[[System], tuple[str, ...]] | None = None
+    configs: Sequence[RunConfig],
+    default: Callable[[System], tuple[str, ...]] | None = None,
+    kept: Kept | None = None,
 ) -> list[Order]:
     """Check all runs before the first one begins.
 
     Arguments:
         configs: what was asked for.
         default: metrics of a config that names none, for its system.
+        kept: what earlier work has loaded.
 
     Raises:
         RequestError: the first thing that cannot be done.
     """
-    systems: dict[str, System] = {}
-    yardsticks: dict[tuple[str, str], Yardstick] = {}
+    kept = kept or Kept()
     orders: list[Order] = []
     for config in configs:
         for plugin in config.plugins:
             load_plugin(plugin)
-        if config.system not in systems:
-            systems[config.system] = load_system(config.system)
-        system = systems[config.system]
+        system = kept.system(config.system)
         normal = checked(config, system)
         metrics = tuple(name for name in normal.metrics if name != "none")
         if default is not None and not normal.metrics and normal.num >= FEWEST:
             metrics = default(system)
         normal = normal.model_copy(update={"metrics": metrics})
-        key = (config.system, config.device)
+        rule: Yardstick | None = None
         if metrics:
             _require_metrics(metrics, normal.num)
-            if key not in yardsticks:
-                yardsticks[key] = yardstick(system, device=config.device)
-        orders.append(Order(normal, system, yardsticks[key] if metrics else None))
+            rule = kept.yardstick(config.system, config.device)
+        orders.append(Order(normal, system, rule))
     return orders
 
 
@@ -90,22 +79,6 @@ def _require_metrics(metrics: Sequence[str], num: int) -> None:
         METRICS.parse(name)
     if num < FEWEST:
         raise RequestError(f"a metric needs at least {FEWEST} samples, not {num}")
-
-
-def yardstick(system: System, extractor: str = "own", device: str = "auto") -> Yardstick:
-    """The extractor and the statistics of the real data.
-
-    Raises:
-        RequestError: the system has nothing to be measured with; says what is missing.
-    """
-    features = extractor_of(system, extractor, pick_device(device))
-    suffix = "" if extractor == "own" else f"@{extractor}"
-    return Yardstick(system.digest, suffix, features, reference_of(system, features))
-
-
-def yardstick_or_none(system: System, device: str = "auto") -> Yardstick | None:
-    """The same, or None for a system that has nothing to be measured with."""
-    return None if system.extractor is None else yardstick(system, device=device)
 
 
 def make_run(

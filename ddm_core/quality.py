@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ddm_core.datasets import load_dataset
+from ddm_core.devices import pick_device
 from ddm_core.errors import RequestError
 from ddm_core.metrics import (
     EXTRACTORS,
@@ -25,10 +27,26 @@ from ddm_core.metrics import (
 from ddm_core.systems.analytic import GaussianPosterior
 from ddm_core.systems.base import System
 
-__all__ = ["default_metrics", "extractor_of", "reference_of"]
+__all__ = [
+    "Yardstick",
+    "default_metrics",
+    "extractor_of",
+    "reference_of",
+    "yardstick",
+    "yardstick_or_none",
+]
 
 #: Exact points that stand for the ring where a metric needs samples rather than moments.
 RING_POINTS = 10_000
+
+
+class Yardstick(NamedTuple):
+    """What samples of a system are measured with; kept between runs, as a reference remembers."""
+
+    system: str  # digest
+    suffix: str  # of a metric's name where the features are not the system's own: fid@inception
+    extractor: Extractor
+    reference: Reference
 
 
 def default_metrics(system: System) -> tuple[str, ...]:
@@ -68,6 +86,22 @@ def reference_of(
     if reference.weights != extractor.weights:
         raise RequestError(f"{path} was made with other weights of {extractor.name}")
     return reference
+
+
+def yardstick(system: System, extractor: str = "own", device: str = "auto") -> Yardstick:
+    """The extractor and the statistics of the real data.
+
+    Raises:
+        RequestError: the system has nothing to be measured with; says what is missing.
+    """
+    features = extractor_of(system, extractor, pick_device(device))
+    suffix = "" if extractor == "own" else f"@{extractor}"
+    return Yardstick(system.digest, suffix, features, reference_of(system, features))
+
+
+def yardstick_or_none(system: System, device: str = "auto") -> Yardstick | None:
+    """The same, or None for a system that has nothing to be measured with."""
+    return None if system.extractor is None else yardstick(system, device=device)
 
 
 def _ring_reference(

@@ -22,18 +22,16 @@ from ddm_core import disk, pictures
 from ddm_core.branching import branch_config, make_branch, order_branch
 from ddm_core.config import RunConfig, make_config
 from ddm_core.errors import RequestError, WorkError
+from ddm_core.kept import Kept
 from ddm_core.make import (
     Order,
     make_run,
     measure_run,
     prepare,
-    yardstick,
-    yardstick_or_none,
 )
 from ddm_core.queue import Claim, Queue
 from ddm_core.run import Cancelled, Progress
 from ddm_core.store import Store
-from ddm_core.systems import load_system
 
 __all__ = ["HANDLERS", "Handler", "Task", "work"]
 
@@ -50,13 +48,15 @@ class Task:
         payload: what was submitted.
         comparison: that its runs shall share, or None.
         store: where runs go.
+        kept: systems that earlier jobs have loaded.
         runs: ids of the finished runs; a handler appends.
     """
 
-    def __init__(self, claim: Claim, store: Store) -> None:
+    def __init__(self, claim: Claim, store: Store, kept: Kept | None = None) -> None:
         self.payload: dict[str, Any] = claim.payload
         self.comparison = claim.comparison
         self.store = store
+        self.kept = kept or Kept()
         self.runs: list[str] = []
         self.done = 0
         self.eta: float | None = None
@@ -143,7 +143,7 @@ class _Series:
 
 
 def _sample(task: Task) -> None:
-    orders = prepare([make_config(fields) for fields in task.payload["configs"]])
+    orders = prepare([make_config(fields) for fields in task.payload["configs"]], kept=task.kept)
     here = {run.id: run for run in task.store.runs()}
     have = [here[id] for id in task.payload.get("have", []) if id in here]
     if task.comparison is not None:
@@ -169,14 +169,12 @@ def _sample(task: Task) -> None:
 def _measure(task: Task) -> None:
     names: list[str] = task.payload["metrics"]
     records = [task.store.run(id) for id in task.payload["runs"]]
-    systems = sorted({record.system for record in records})
-    rules = {name: yardstick(load_system(name)) for name in systems}
     for done, record in enumerate(records):
 
         def measuring(part: int, total: int, at: int = done, id: str = record.id) -> None:
             task.report(at, f"{id}: {part} of {total}")
 
-        rule = rules[record.system]
+        rule = task.kept.yardstick(record.system)
         measure_run(
             task.store, record, rule, names, on_measure=measuring, should_stop=task.stopping
         )
@@ -195,14 +193,14 @@ def _branch(task: Task) -> None:
         label=asked["label"],
         guidance=asked["guidance"],
     )
-    order = order_branch(parent, config)
+    order = order_branch(parent, config, kept=task.kept)
     series = _Series(task, [order])
     record = make_branch(
         task.store,
         parent,
         order,
         on_progress=series.sampling,
-        yardstick=lambda: yardstick_or_none(order.system, order.config.device),
+        yardstick=lambda: task.kept.yardstick_or_none(config.system, config.device),
     )
     task.runs.append(record.id)
 
@@ -236,7 +234,7 @@ def _map(task: Task) -> None:
     from ddm_core.analysis.map_file import kept_path, save_map
     from ddm_core.analysis.map_source import stages
 
-    system = load_system(task.payload["system"])
+    system = task.kept.system(task.payload["system"])
     path = kept_path(task.store.root, system.digest)
     for stage in stages(system):
         if stage.data_map is not None:
@@ -285,13 +283,13 @@ def work(root: Path, lane: str, idle: float) -> None:
         root: the store's folder.
         lane: the device whose jobs these are.
     """
-    queue, store = Queue(root), Store(root)
+    queue, store, kept = Queue(root), Store(root), Kept()
     warm = threading.Thread(target=_warm, daemon=True)
     last = beaten = time.monotonic()
     while root.is_dir():
         claim = queue.claim(lane)
         if claim is not None:
-            _run(queue, store, claim, lane)
+            _run(queue, store, claim, lane, kept)
             last = time.monotonic()
         elif time.monotonic() - last > idle and queue.leave(lane):
             return
@@ -309,8 +307,8 @@ def _warm() -> None:
     importlib.import_module("torch_fidelity")
 
 
-def _run(queue: Queue, store: Store, claim: Claim, lane: str) -> None:
-    task = Task(claim, store)
+def _run(queue: Queue, store: Store, claim: Claim, lane: str, kept: Kept) -> None:
+    task = Task(claim, store, kept)
     ended = threading.Event()
     pulse = threading.Thread(target=_pulse, args=(queue, claim.id, lane, task, ended), daemon=True)
     pulse.start()

@@ -248,7 +248,7 @@ GIANT = 10**9
         (
             "digits",
             {"seeds": range(10**6), "steps": 10_000, "probes": "all"},
-            "1000000 samples x 10000 steps with these probes need ",
+            "1,000,000 samples x 10,000 steps with these probes need ",
         ),
     ],
 )
