@@ -29,6 +29,7 @@ __all__ = [
     "choice",
     "choices",
     "cluster_strip",
+    "counted",
     "csv_button",
     "empty",
     "exhibit",
@@ -65,6 +66,11 @@ def explained(*words: str, definition: str = "") -> str:
 def capital(text: str) -> str:
     """The text with a capital in front; `str.capitalize` would change the rest."""
     return text[:1].upper() + text[1:]
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: 1 sample, 2,000 samples."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def seconds(value: float | None) -> str:

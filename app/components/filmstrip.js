@@ -217,6 +217,21 @@ function build(root, data, wanted) {
     if (left < reel.scrollLeft) reel.scrollLeft = left
     else if (left + lay.slot > reel.scrollLeft + lay.view) reel.scrollLeft = left + lay.slot - lay.view
   }
+  find(".save").onclick = () => {
+    if (!lay) return
+    const margin = names.offsetWidth + 10
+    save(`${data.name}-step-${data.frames[lay.columns[current(lay.columns)]]}`, root, [{ canvas }], margin, pen => {
+      pen.font = "13px sans-serif"
+      pen.textBaseline = "middle"
+      for (const { row, y } of lay.rows) {
+        const middle = y + lay.tall / 2
+        pen.fillStyle = row.colour || getComputedStyle(root).color
+        if (row.colour) pen.fillRect(0, middle - 5, 10, 10)
+        pen.fillStyle = getComputedStyle(root).color
+        pen.fillText(row.label, row.colour ? 17 : 0, middle)
+      }
+    })
+  }
   find(".in").onclick = () => resize(zoom + 1)
   find(".out").onclick = () => resize(zoom - 1)
   const wheel = event => {

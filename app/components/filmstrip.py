@@ -27,7 +27,9 @@ _FILM = component(
     "ddm_filmstrip",
     html=(_HERE / "filmstrip.html").read_text(),
     css=(_HERE / "filmstrip.css").read_text(),
-    js="".join((_HERE / f"{name}.js").read_text() for name in ("cursor", "frames", "filmstrip")),
+    js="".join(
+        (_HERE / f"{name}.js").read_text() for name in ("cursor", "frames", "save", "filmstrip")
+    ),
 )
 
 
@@ -81,11 +83,13 @@ def filmstrip(
     key: str,
     label: str = "",
     below: tuple[str, dict[str, Any]] | None = None,
+    name: str = "filmstrip",
 ) -> None:
     """Show it. A click on a column moves the page's time cursor there.
 
     Arguments:
         label: of the run.
+        name: of the file that the picture on show is saved to; the step is added.
         below: label and strip of a second run on the same seed, with the columns of the first.
     """
     strips = [{**data, "label": label}]
@@ -93,7 +97,7 @@ def filmstrip(
         strips.append({**below[1], "label": below[0]})
     content = {"strips": strips, **{name: data[name] for name in ("frames", "tile", "least")}}
     content["id"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    _FILM(data=content, key=key)
+    _FILM(data=content | {"name": name}, key=key)
 
 
 def _leading(weights: np.ndarray) -> np.ndarray:

@@ -140,6 +140,12 @@ function build(root, data) {
   speed.onchange = () => state.timer && start()
   loop.onclick = () =>
     loop.setAttribute("aria-pressed", String(loop.getAttribute("aria-pressed") !== "true"))
+  root.querySelector(".save").onclick = () => {
+    const visible = [...root.querySelectorAll(".panel")].filter(box => box.offsetParent)
+    const named = box => [...box.querySelectorAll(".head > *")].map(one => one.textContent).join("  ")
+    const shown = visible.map(box => ({ canvas: box.querySelector("canvas"), title: named(box) }))
+    save(`${data.name}-step-${data.frames[state.step]}`, root, shown)
+  }
   slider.oninput = () => { pause(); go(Number(slider.value)) }
 
   // The whole page listens, but never while somebody types or another control has the arrows.

@@ -31,7 +31,7 @@ _PLAYER = component(
     css=(_HERE / "player.css").read_text(),
     js="".join(
         (_HERE / f"{name}.js").read_text()
-        for name in ("cursor", "frames", "points", "pair", "choosing", "player")
+        for name in ("cursor", "frames", "points", "pair", "choosing", "save", "player")
     ),
 )
 
@@ -138,6 +138,7 @@ def player(
     on_focus: Callable[[], None],
     axis: str = "step",
     pairing: Pairing | None = None,
+    name: str = "samples",
 ) -> int | None:
     """Show it; the seed of the sample that was clicked last, or None.
 
@@ -147,6 +148,7 @@ def player(
         on_focus: called when another sample is clicked.
         axis: of time, as the charts of the page have it.
         pairing: how two of the runs are compared.
+        name: of the file that the picture on show is saved to; the step is added.
     """
     content = dict(data.content)
     content["runs"] = [
@@ -162,6 +164,7 @@ def player(
         "step": step,
         "focus": focus,
         "axis": axis,
+        "name": name,
         "accent": "#FFB000",
         "paper": look.paper,
         "chosen": list(selection.current().among(content["seeds"])),

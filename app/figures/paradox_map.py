@@ -10,7 +10,7 @@ from app.figures.claims import colour_of, shown, written
 from app.figures.look import Look, alpha, base_figure, plain, scale
 from app.figures.paradox import Layer, MapInfo, cell_name, k_name, place_of
 
-__all__ = ["figure", "frames", "targets"]
+__all__ = ["ORDERS", "figure", "frames", "targets"]
 
 #: Beyond this ratio colours are on a logarithmic scale.
 _WIDE = 2.5
@@ -18,6 +18,12 @@ _ROW, _STRIP = 46, 30  # pixels of a row of cells, and of a row of the strip abo
 #: What is not clicked on does not fade.
 _AS_IT_IS = {"marker": {"opacity": 1}}
 _STRIPS = ("DDM order", "Paris order")
+#: What the rows above the cells say, as Markdown.
+ORDERS = (
+    "*Paris order*: Top-2 is the best and the full ensemble the worst, as the paper on Paris "
+    "reports it; *DDM order*: the full ensemble beats the monolith, as the paper on DDM reports "
+    "it; *unclear*: the intervals overlap."
+)
 
 
 def figure(info: MapInfo, look: Look) -> go.Figure:

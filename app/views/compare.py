@@ -23,6 +23,7 @@ from ddm_core.records import RunRecord
 __all__ = ["page"]
 
 _MOST = 4
+_LETTERS = "ABCD"
 
 
 def page() -> None:
@@ -66,10 +67,13 @@ def _chosen() -> list[RunRecord]:
     def says(id: str) -> str:
         runs = comparisons.get(id)
         if not runs:
-            return f"{len(named)} runs chosen in the library"
+            return _handpicked(state.runs_at(named))
         first = runs[0]
         routes = ", ".join(run.router for run in runs)
-        words = (state.system_title(first) + ": " + routes, f"{first.config.num:,} samples")
+        words = (
+            state.system_title(first) + ": " + routes,
+            parts.counted(first.config.num, "sample"),
+        )
         return " · ".join((*words, state.age(first.created)))
 
     if not named and not state.view("comparison") and parts.awaited():
@@ -85,6 +89,16 @@ def _chosen() -> list[RunRecord]:
     return comparisons[picked][:_MOST]
 
 
+def _handpicked(runs: list[RunRecord]) -> str:
+    """What runs are that no comparison holds together: a branch and its parent, or a choice."""
+    if len(runs) == 2 and runs[1].parent == runs[0].id and runs[1].config.branch is not None:
+        first, branch = runs
+        where = f"{state.system_title(first)}: {first.router}"
+        return f"{where} and its branch from step {runs[1].config.branch.step}, {branch.router}"
+    routes = ", ".join(dict.fromkeys(run.router for run in runs))
+    return f"{parts.counted(len(runs), 'run')} chosen in the library: {routes}"
+
+
 def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
     ids = tuple(record.id for record in records)
     focus = state.view_number("sample")
@@ -94,9 +108,8 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
     groups = {record.comparison for record in records}
     group = (groups.pop() or "") if len(groups) == 1 else ""
     _player(records, subjects, focus)
+    _branches(records, focus)
     _recipe(records)
-    label = f"What if run A, {parts.literal(records[0].router)}, had asked another expert?"
-    what_if.link(records[0].id, focus, state.view_number("step"), label=label)
     rows = summary_rows(records, [s.label for s in subjects])
     st.table(rows, border="horizontal", hide_index=True, alt="numbers of every run, 95% intervals")
     st.caption(
@@ -183,8 +196,8 @@ def _recipe(records: list[RunRecord]) -> None:
     first = records[0].config
     same = len({record.hashes.get("x_T") for record in records}) == 1
     words = [
-        f"{first.num:,} samples from seed {first.seed}",
-        f"{first.steps} steps of {parts.literal(first.sampler)}",
+        f"{parts.counted(first.num, 'sample')} from seed {first.seed}",
+        f"{parts.counted(first.steps, 'step')} of {parts.literal(first.sampler)}",
     ]
     if first.label is not None:
         words.append(f"label {first.label}, guidance {first.guidance:g}")
@@ -231,6 +244,7 @@ def _player(records: list[RunRecord], subjects: list[Subject], focus: int | None
         on_focus=_focused,
         axis=state.view("axis", "step"),
         pairing=parting.pairing(records, subjects, "player"),
+        name="-".join(record.id[-6:] for record in records),
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         if focus is None:
@@ -248,8 +262,7 @@ def _player(records: list[RunRecord], subjects: list[Subject], focus: int | None
                 on_click=state.forget,
                 args=("sample",),
             )
-        for index, record in enumerate(records):
-            letter = "ABCDEFGH"[index]
+        for letter, record in zip(_LETTERS, records, strict=False):
             query = {"run": record.id} | ({} if focus is None else {"sample": str(focus)})
             st.page_link(
                 st.session_state["pages"]["trace"],
@@ -260,9 +273,24 @@ def _player(records: list[RunRecord], subjects: list[Subject], focus: int | None
             )
 
 
+def _branches(records: list[RunRecord], focus: int | None) -> None:
+    """The way to What if from every run."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("What if another expert had been asked here?", width="stretch")
+        for letter, record in zip(_LETTERS, records, strict=False):
+            what_if.link(
+                record.id,
+                focus,
+                state.view_number("step"),
+                label=f"What if {letter}",
+                help=f"branch from this step of {parts.literal(record.router)}",
+            )
+
+
 def _legend(subject: Subject) -> str:
     if "x0_hat" in subject.trace:
-        return "Predicted clean image at every step; the bar below it shows who painted it."
+        # The browser changes how runs are compared without asking: the line is true of each way.
+        return "Predicted clean image at every step; side by side, bars show who painted it."
     return "The state at every step, in the colour of the expert with the largest weight."
 
 

@@ -53,7 +53,13 @@ def film(record: RunRecord, trace: xr.Dataset, focus: int | None) -> None:
             st.caption("The second run kept no pictures of this sample.")
         else:
             below = (state.label_of(others[second], [record, others[second]]), strip)
-    filmstrip(data, key="film", label=record.router, below=below)
+    filmstrip(
+        data,
+        key="film",
+        label=record.router,
+        below=below,
+        name=f"{record.id[-6:]}-sample-{focus}",
+    )
 
 
 def _others(record: RunRecord, focus: int) -> list[RunRecord]:

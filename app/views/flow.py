@@ -80,7 +80,9 @@ def _runs() -> list[RunRecord]:
 def _says(runs: Sequence[RunRecord]) -> str:
     first = runs[0]
     words = (f"{first.system}: " + ", ".join(run.router for run in runs),)
-    return " · ".join((*words, f"{first.config.num:,} samples", state.age(first.created)))
+    return " · ".join(
+        (*words, parts.counted(first.config.num, "sample"), state.age(first.created))
+    )
 
 
 def _none_yet() -> None:

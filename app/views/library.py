@@ -32,6 +32,8 @@ _HELP = """Words, each of which must occur (`mnist tag:paper`), or a condition:
 Every setting and number of a run has a name: `fid`, `fid.low`, `steps`, `sampler`, `created`,
 `router.temperature`. A route answers to its router, its strategy and the whole of it."""
 _MOST_PILLS = 6
+#: Pixels of columns whose text is short, so that tags and notes leave the id in sight.
+_NARROW = {"system": 72, "n": 56, "steps": 56, "sampler": 74, "label": 56, "made": 96, "id": 72}
 _MOST_PICTURES = 60
 _IN_ROW = 6
 _HIGH = 34  # pixels of a picture in a row
@@ -181,10 +183,11 @@ def _table(found: Sequence[RunRecord], groups: Sequence[Group]) -> list[RunRecor
         placeholder="",
         alt="all runs that match the search",
         column_config={
-            "samples": st.column_config.ImageColumn(width=200, pinned=True),
-            "FID": st.column_config.NumberColumn(format="%.3g"),
-            "seconds": st.column_config.NumberColumn(format="%.1f"),
-            "MiB": st.column_config.NumberColumn(format="%.1f"),
+            "samples": st.column_config.ImageColumn(width=190, pinned=True),
+            **{name: st.column_config.Column(width=wide) for name, wide in _NARROW.items()},
+            "FID": st.column_config.NumberColumn(format="%.3g", width=58),
+            "seconds": st.column_config.NumberColumn(format="%.1f", width=70),
+            "MiB": st.column_config.NumberColumn(format="%.1f", width=52),
         },
     )
     chosen = [found[row] for row in table["selection"]["rows"] if row < len(found)]

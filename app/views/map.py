@@ -95,7 +95,8 @@ def _telling(runs: Sequence[RunRecord]) -> RunRecord:
 
 
 def _says(record: RunRecord) -> str:
-    words = (record.router, f"{record.config.num:,} samples", f"{record.config.steps} steps")
+    count, steps = record.config.num, record.config.steps
+    words = (record.router, parts.counted(count, "sample"), parts.counted(steps, "step"))
     return " · ".join((*words, state.age(record.created), record.id[-6:]))
 
 

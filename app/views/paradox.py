@@ -12,12 +12,6 @@ from app.views.picker import Picked, facts, none_yet, picked
 
 __all__ = ["page"]
 
-_ORDERS = (
-    "Above the cells: *Paris order* means Top-2 best and the full ensemble worst, as the paper on "
-    "Paris reports it; *DDM order* means that the full ensemble beats the monolith, as the paper "
-    "on DDM reports it; *unclear*: the intervals overlap."
-)
-
 
 def page() -> None:
     """Draw the page."""
@@ -49,7 +43,7 @@ def _map(one: Picked, info: paradox.MapInfo) -> None:
     own = info.router_temperature
     says = "Lighter" if state.look().dark else "Darker"
     says += " is larger. Lines: equal values. Frame: the most stable cell is the worst one, beyond"
-    says += f" the intervals. {_ORDERS}"
+    says += f" the intervals. Above the cells: {paradox_map.ORDERS}"
     if own[0] == own[0]:
         says += f" The system's own router: T = {written(*own)}, fitted on held-out data."
     clickable(

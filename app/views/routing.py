@@ -92,7 +92,7 @@ def _chosen() -> list[RunRecord]:
 def _says(runs: Sequence[RunRecord]) -> str:
     first = runs[0]
     routes = ", ".join(run.router for run in runs)
-    words = (f"{state.system_title(first)}: {routes}", f"{first.config.num:,} samples")
+    words = (f"{state.system_title(first)}: {routes}", parts.counted(first.config.num, "sample"))
     return " · ".join((*words, state.age(first.created)))
 
 

@@ -162,4 +162,6 @@ def _recent(catalogue: Catalogue) -> None:
                 icon=":material/compare:",
                 query_params={"comparison": id},
             )
-            st.caption(f"{runs[0].config.num:,} samples, {state.age(runs[0].created)}")
+            st.caption(
+                f"{parts.counted(runs[0].config.num, 'sample')}, {state.age(runs[0].created)}"
+            )

@@ -227,7 +227,8 @@ def _map() -> None:
         "tour_map",
         f"{parts.literal(audit.name)}: quality and stability over experts mixed and temperature",
         f"Measured, n = {audit.plan.num:,} per cell; {shade} is larger, lower is better. "
-        + parts.literal(sentence),
+        + parts.literal(sentence)
+        + f" The rows above the cells: {paradox_map.ORDERS}",
         lambda: paradox_map.figure(info, state.look()),
         lambda: paradox.table(info),
         key=("tour", audit.config_hash, audit.created),

@@ -81,9 +81,8 @@ def _telling(records: list[RunRecord]) -> str:
 
 def _says(record: RunRecord) -> str:
     title = f"{state.system_title(record)}: {record.router}"
-    return (
-        f"{title} · {record.config.num:,} samples · {state.age(record.created)} · {record.id[-6:]}"
-    )
+    words = (title, parts.counted(record.config.num, "sample"))
+    return " · ".join((*words, state.age(record.created), record.id[-6:]))
 
 
 def _observed(trace: xr.Dataset) -> list[int]:
@@ -117,6 +116,7 @@ def _pictures(record: RunRecord, subject: Subject, focus: int | None, axis: str)
                 key="player",
                 on_focus=_focused,
                 axis=axis,
+                name=record.id[-6:],
             )
     per_expert = [
         name

@@ -173,6 +173,7 @@ def _samples(run: Followed, info: MapInfo) -> None:
             focus=focus,
             key="player",
             on_focus=_focused,
+            name=run.record.id[-6:],
         )
     traveller(traveller_data(ways, focus), look, chart=_CHART, key="traveller")
     if any(way.by_expert is not None for way in ways):

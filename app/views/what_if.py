@@ -49,7 +49,9 @@ def page() -> None:
     change(record, seed)
 
 
-def link(run: str, sample: int | None, step: int | None, *, label: str = "") -> None:
+def link(
+    run: str, sample: int | None, step: int | None, *, label: str = "", help: str | None = None
+) -> None:
     """The way here from another page; run, sample and step go with it in the URL."""
     view = {"run": run, "sample": sample, "step": step}
     st.page_link(
@@ -57,6 +59,7 @@ def link(run: str, sample: int | None, step: int | None, *, label: str = "") -> 
         label=label or "What if another expert had been asked here?",
         icon=":material/fork_right:",
         query_params={name: str(value) for name, value in view.items() if value is not None},
+        help=help,
     )
 
 
@@ -119,14 +122,11 @@ def _seeds(record: RunRecord) -> list[int]:
 
 
 def _says(record: RunRecord) -> str:
-    words = [f"{state.system_title(record)}: {record.router}", _samples(record)]
+    count = parts.counted(record.config.num, "sample")
+    words = [f"{state.system_title(record)}: {record.router}", count]
     if record.config.branch is not None:
         words.append(f"branch from step {record.config.branch.step}")
     return " · ".join((*words, state.age(record.created), record.id[-6:]))
-
-
-def _samples(record: RunRecord) -> str:
-    return f"{record.config.num:,} sample{'s' if record.config.num > 1 else ''}"
 
 
 def _tree(nodes: list[Node], record: RunRecord, seed: int) -> None:
