@@ -35,6 +35,7 @@ __all__ = [
     "exhibit",
     "explained",
     "literal",
+    "minus",
     "pairs",
     "progress_cards",
     "seconds",
@@ -48,6 +49,11 @@ _NOTHING = "none"  # in the URL, where a choice of several was emptied
 def literal(text: object) -> str:
     """Text that Streamlit's Markdown shows as it is: names, notes and errors are not ours."""
     return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])", r"\\\1", str(text))
+
+
+def minus(text: str) -> str:
+    """The text with the sign where a hyphen stands for a minus: FID(a) - FID(b) = -0.2."""
+    return re.sub(r"(?<!\w)-(?=[\d.]|\s)", "−", text)
 
 
 def sentence(*words: str) -> str:

@@ -155,7 +155,7 @@ def _lines(chart: go.Figure, values: np.ndarray, look: Look, where: dict[str, in
             y=list(range(values.shape[0])),
             contours={"coloring": "none", "start": level, "end": level, "size": 1.0},
             autocontour=False,
-            line={"color": alpha(look.muted, 0.8), "width": 1.1, "smoothing": 1.0},
+            line={"color": alpha(look.muted, 0.45), "width": 1.0, "smoothing": 1.0},
             showscale=False,
             showlegend=False,
             hoverinfo="skip",

@@ -137,7 +137,9 @@ def figure(info: UsageInfo, look: Look) -> go.Figure:
         range=[max(low - slack, 0), high + slack],
     )
     chart.update_yaxes(
-        title_text=f"share of the {COUNTS[info.counted]}", tickformat=".0%", range=[0, reach]
+        title_text=f"share of the {COUNTS[info.counted]}",
+        tickformat=".0%",
+        range=[-0.03 * reach, reach],
     )
     chart.update_layout(hovermode="closest", margin={"t": 36})
     return chart

@@ -88,11 +88,12 @@ def _claim(one: Picked, claim: Claim, name: str) -> None:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.badge(style.word, icon=style.icon, color=_badge(claim.verdict))
                 st.markdown(f"**{claim.claim}  ·  {parts.literal(claim.title)}**", width="stretch")
-            st.caption(parts.literal(claim.sentence))
+            st.caption(parts.literal(parts.minus(claim.sentence)))
+        named = parts.literal(parts.capital(parts.minus(info.name)))
         with right:
             parts.exhibit(
                 f"{name}_effect",
-                f"{parts.literal(info.name)} = {numbers}, n = {effect.n:,}",
+                f"{named} = {numbers}, n = {effect.n:,}",
                 "",
                 lambda: claims.effect_figure(info, state.look()),
                 lambda: claims.table(info),
@@ -146,7 +147,7 @@ def _rows(info: claims.ForestInfo) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "test": parts.literal(test.name),
+                "test": parts.literal(parts.minus(test.name)),
                 "definition": parts.literal(test.definition),
                 "estimate [95%]": claims.written(test.value, test.low, test.high),
                 "n": f"{test.n:,}",

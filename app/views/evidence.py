@@ -45,7 +45,7 @@ def verdict(one: Picked, number: int) -> None:
     style = VERDICTS[claim.verdict]
     with st.container(border=True, horizontal=True, wrap=False, vertical_alignment="center"):
         st.badge(style.word, icon=style.icon, color=_BADGES[claim.verdict])
-        st.markdown(parts.literal(claim.sentence or claim.title), width="stretch")
+        st.markdown(parts.literal(parts.minus(claim.sentence or claim.title)), width="stretch")
         st.page_link(
             st.session_state["pages"]["audit"],
             label="All tests",

@@ -66,11 +66,13 @@ def _runs() -> list[RunRecord]:
     if not groups:
         return []
     named = [one for one in (state.view("comparison"), state.view("run")) if one in groups]
+    # A branch of one sample is a page to come to, not one to start from.
+    whole = [id for id, runs in groups.items() if runs[0].config.branch is None]
     picked = parts.choice(
         "Runs",
         "flow",
         list(groups),
-        default=next(iter([*named, *groups])),
+        default=next(iter([*named, *whole, *groups])),
         says=lambda one: _says(groups[one]),
         hide_label=True,
     )

@@ -243,7 +243,7 @@ def _claims() -> None:
         {
             "claim": parts.literal(one.title),
             f"on {parts.literal(audit.name)}": f"**{claims.VERDICTS[one.verdict].word}**",
-            "measured": parts.literal(claims.forest_info(one).name),
+            "measured": parts.literal(parts.minus(claims.forest_info(one).name)),
             "effect [95%]": claims.written(*claims.forest_info(one).effect[2:5]),
             "n": f"{one.n:,}",
         }

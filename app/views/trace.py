@@ -157,13 +157,18 @@ def _pictures(record: RunRecord, subject: Subject, focus: int | None, axis: str)
             parts.exhibit(
                 "own_weights",
                 "Who is asked?",
-                f"Weights of {whose}, stacked; the leading expert changes "
-                f"{mean.panels[0].switches:.2g} times.",
+                f"Weights of {whose}, stacked; the leading expert changes {_times(mean)}.",
                 lambda: weights.figure(mean, state.look(), height=220),
                 lambda: weights.table(mean),
                 key=(record.id, focus, axis),
                 code=run_lines(record.id, f'weights(sample={focus}, axis="{axis}")'),
             )
+
+
+def _times(mean: weights.WeightsInfo) -> str:
+    """How often the leader changes: once, 2 times, 1.3 times."""
+    count = f"{mean.panels[0].switches:.2g}"
+    return {"0": "never", "1": "once"}.get(count, f"{count} times")
 
 
 def _focused() -> None:
