@@ -13,11 +13,13 @@ __all__ = ["density", "grid", "png", "sheet"]
 
 _DENSITY_PIXELS = 256
 _MOST_TILE_PIXELS = 64
+_SMALL, _LINE = 16, 96  # pixels of an image that gets a line around it, and the grey of that
 
 
 def grid(images: np.ndarray, most: int = 64) -> np.ndarray:
     """The first images [sample, height, width, channel] side by side, nearly square, as one.
 
+    A grey line parts small images, which would run into each other.
     Points float32 [sample, 2] become a picture of their density.
     """
     if images.ndim == 2:
@@ -28,7 +30,10 @@ def grid(images: np.ndarray, most: int = 64) -> np.ndarray:
     height, width, channels = some.shape[1:]
     tiles = np.zeros((rows * columns, height, width, channels), dtype=np.uint8)
     tiles[: len(some)] = some
-    return _tiled(tiles.reshape(rows, columns, height, width, channels))
+    if max(height, width) > _SMALL:
+        return _tiled(tiles.reshape(rows, columns, height, width, channels))
+    tiles = np.pad(tiles, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=_LINE)
+    return _tiled(tiles.reshape(rows, columns, height + 1, width + 1, channels))[:-1, :-1]
 
 
 def sheet(steps: np.ndarray) -> np.ndarray:

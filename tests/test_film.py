@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from page_runs import EVIL, known
+from PIL import Image
 from test_figures import EXPERTS, SHOWN, make_trace
 from test_looking import PATIENCE, kept
 
@@ -159,6 +160,29 @@ def test_zoom_shows_every_step_and_its_pixels(film: Any, shown: Store) -> None:
     film.mouse.wheel(0, 100)
     film.keyboard.up("Control")
     film.wait_for_selector('.film[data-zoom="3"]')
+
+
+@pytest.mark.browser
+def test_what_is_shown_is_saved_beside_its_names(film: Any, shown: Store) -> None:
+    step = film.locator(".film .number").text_content()
+    with film.expect_download() as got:
+        film.locator(".film .save").click()
+    long = shown.comparison("film")[0].id
+    assert got.value.suggested_filename == f"{long[-6:]}-sample-{SEED}-step-{step}.png"
+    saved = np.asarray(Image.open(got.value.path()).convert("RGB"))
+    script = """canvas => [canvas.width, canvas.height,
+        ...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"""
+    wide, tall, *values = film.locator(".film .reel canvas").evaluate(script)
+    drawn = np.array(values, dtype=np.uint8).reshape(tall, wide, 4)
+    names = film.locator(".film .names").bounding_box()["width"]
+    left, edge = 16 + round(names) + 10, 16
+    assert saved.shape == (tall + 2 * edge, wide + left + edge, 3)
+    part = saved[edge : edge + tall, left : left + wide]
+    full = drawn[..., 3] == 255
+    assert full.mean() > 0.3
+    np.testing.assert_array_equal(part[full], drawn[..., :3][full])
+    # The names of the rows stand on paper beside the picture.
+    assert len(np.unique(saved[:, edge : left - 10].reshape(-1, 3), axis=0)) > EXPERTS
 
 
 @pytest.mark.browser

@@ -91,12 +91,17 @@ def _chosen() -> list[RunRecord]:
 
 def _handpicked(runs: list[RunRecord]) -> str:
     """What runs are that no comparison holds together: a branch and its parent, or a choice."""
-    if len(runs) == 2 and runs[1].parent == runs[0].id and runs[1].config.branch is not None:
-        first, branch = runs
-        where = f"{state.system_title(first)}: {first.router}"
-        return f"{where} and its branch from step {runs[1].config.branch.step}, {branch.router}"
+    branch = runs[-1].config.branch if _kin(runs) else None
+    if branch is not None:
+        where = f"{state.system_title(runs[0])}: {runs[0].router}"
+        return f"{where} and its branch from step {branch.step}, {runs[1].router}"
     routes = ", ".join(dict.fromkeys(run.router for run in runs))
     return f"{parts.counted(len(runs), 'run')} chosen in the library: {routes}"
+
+
+def _kin(runs: list[RunRecord]) -> bool:
+    """Whether these are a run and a branch of it, whose samples start from the same noise."""
+    return len(runs) == 2 and runs[1].parent == runs[0].id
 
 
 def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
@@ -195,17 +200,19 @@ def _recipe(records: list[RunRecord]) -> None:
     """The head of the numbers: on what they rest, and the downloads of everything."""
     first = records[0].config
     same = len({record.hashes.get("x_T") for record in records}) == 1
+    counts = sorted({record.config.num for record in records})
+    few = "" if len(counts) == 1 else f"{counts[0]:,} to "
+    where = "" if len({one.config.seed for one in records}) > 1 else f" from seed {first.seed}"
     words = [
-        f"{parts.counted(first.num, 'sample')} from seed {first.seed}",
+        f"{few}{parts.counted(counts[-1], 'sample')}{where}",
         f"{parts.counted(first.steps, 'step')} of {parts.literal(first.sampler)}",
     ]
     if first.label is not None:
         words.append(f"label {first.label}, guidance {first.guidance:g}")
-    words.append(
-        f"same noise (x_T {records[0].hashes.get('x_T', '')[:8]})"
-        if same
-        else "**different noise**"
-    )
+    if same:
+        words.append(f"same noise (x_T {records[0].hashes.get('x_T', '')[:8]})")
+    else:
+        words.append("same noise for the same seed" if _kin(records) else "**different noise**")
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.subheader("In numbers", anchor=False, width="content")
         st.caption("  ·  ".join(words), width="stretch")

@@ -18,6 +18,7 @@ __all__ = ["exhibit", "pairing"]
 #: Relative distances above which two runs have parted; a third of the size of an image is seen.
 _THRESHOLDS = ("0.1", "0.2", "0.3", "0.5")
 _USUAL = "0.3"
+_RULE = parts.explained(definition=parting.DEFINITION)
 
 
 def pairing(records: Sequence[RunRecord], subjects: Sequence[Subject], key: str) -> Pairing | None:
@@ -61,7 +62,7 @@ def exhibit(records: Sequence[RunRecord], subjects: Sequence[Subject]) -> None:
     parts.exhibit(
         "parting",
         f"{first} and {second}: " + " and ".join(parts.literal(one) for one in info.labels),
-        _says(info) + _ends(records, pair, info.threshold),
+        " ".join(filter(None, (_says(info), _ends(records, pair, info.threshold), _RULE))),
         lambda: parting.figure(info, state.look()),
         lambda: parting.table(info),
         key=(records[pair[0]].id, records[pair[1]].id, info.threshold, info.axis),
@@ -71,16 +72,16 @@ def exhibit(records: Sequence[RunRecord], subjects: Sequence[Subject]) -> None:
 def _says(info: parting.PartingInfo) -> str:
     n = len(info.seeds)
     what = "predicted clean images" if info.what == "x0_hat" else "states"
-    words = [f"{info.parted} of {n:,} samples part"]
-    if info.parted < n:
-        words.append(f"{n - info.parted} never do")
+    if n == 1:
+        words = ["the sample parts" if info.parted else "the sample never parts"]
+    else:
+        words = [f"{info.parted:,} of {n:,} samples part"]
+    if info.parted < n > 1:
+        words.append(f"{n - info.parted} never {'does' if n - info.parted == 1 else 'do'}")
     if info.back:
         words.append(f"{info.back} {'comes' if info.back == 1 else 'come'} back by the end")
     sort = "order the samples above by earliest parting first" if info.what == "x0_hat" else ""
-    return parts.explained(
-        *(", ".join(words), f"distance of the {what} at each step", sort),
-        definition=parting.DEFINITION,
-    )
+    return parts.explained(", ".join(words), f"distance of the {what} at each step", sort)
 
 
 def _ends(records: Sequence[RunRecord], pair: tuple[int, int], threshold: float) -> str:
@@ -92,10 +93,10 @@ def _ends(records: Sequence[RunRecord], pair: tuple[int, int], threshold: float)
 
     ids = [records[place].id for place in pair]
     apart = state.kept(ends, "apart", *ids, threshold)
-    if apart is None:
+    if apart is None or apart.n == 1:
         return ""
     return (
-        f" Of all {apart.n:,} finished samples {apart.share:.0%} \\[{apart.low:.0%}, "
+        f"Of all {apart.n:,} finished samples {apart.share:.0%} \\[{apart.low:.0%}, "
         f"{apart.high:.0%}\\] end that far apart; their median distance is {apart.median:.2f}."
     )
 
