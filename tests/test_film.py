@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -170,10 +172,9 @@ def test_what_is_shown_is_saved_beside_its_names(film: Any, shown: Store) -> Non
     long = shown.comparison("film")[0].id
     assert got.value.suggested_filename == f"{long[-6:]}-sample-{SEED}-step-{step}.png"
     saved = np.asarray(Image.open(got.value.path()).convert("RGB"))
-    script = """canvas => [canvas.width, canvas.height,
-        ...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"""
-    wide, tall, *values = film.locator(".film .reel canvas").evaluate(script)
-    drawn = np.array(values, dtype=np.uint8).reshape(tall, wide, 4)
+    text = film.locator(".film .reel canvas").evaluate("canvas => canvas.toDataURL()")
+    drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(text.partition(",")[2]))))
+    tall, wide, _ = drawn.shape
     names = film.locator(".film .names").bounding_box()["width"]
     left, edge = 16 + round(names) + 10, 16
     assert saved.shape == (tall + 2 * edge, wide + left + edge, 3)
