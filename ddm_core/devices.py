@@ -8,17 +8,19 @@ import torch
 
 from ddm_core.errors import RequestError
 
-__all__ = ["batch_on", "device_name", "pick_device", "workers_on"]
+__all__ = ["batch_on", "device_name", "pick_device", "start_worker", "workers_on"]
 
 
 def pick_device(name: str) -> torch.device:
     """auto (a GPU where there is one), cpu, cuda or cuda:N.
 
+    A GPU always comes with its number: torch makes no device without one the current one.
+
     Raises:
         RequestError: no such device on this machine.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cpu":
         return torch.device("cpu")
     kind, _, number = name.partition(":")
@@ -28,7 +30,17 @@ def pick_device(name: str) -> torch.device:
     if int(number or 0) >= count:
         here = ", ".join(["cpu", *(f"cuda:{i}" for i in range(count))])
         raise RequestError(f"no device '{name}' on this machine; there are: {here}")
-    return torch.device(name)
+    return torch.device("cuda", int(number) if number else torch.cuda.current_device())
+
+
+def start_worker(device: torch.device) -> None:
+    """Make this thread a worker of a device: one thread on a CPU, float32 as such on a GPU."""
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+        return
+    torch.cuda.set_device(device)
+    # Convolutions would cut float32 to 10 bits, and a sample would be another one than on a CPU.
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def workers_on(device: torch.device, asked: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["RequestError", "WorkError", "unknown"]
+__all__ = ["RequestError", "WorkError", "ran_out_of_memory", "unknown"]
 
 
 _LONGEST = 80  # characters of what somebody typed that are worth repeating
@@ -16,6 +16,17 @@ class RequestError(ValueError):
 
 class WorkError(RuntimeError):
     """The request was right and the work failed (disk full, NaN, cancelled): exit code 1."""
+
+
+#: How torch says it, which has a class of its own only for the memory of a GPU.
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "bad_alloc", "out of memory")
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, numpy or torch says that there is no memory left."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_MEMORY)
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> RequestError:

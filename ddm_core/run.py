@@ -17,8 +17,8 @@ import xarray as xr
 from torch import Tensor
 
 from ddm_core.config import RunConfig, make_config
-from ddm_core.devices import batch_on, device_name, pick_device, workers_on
-from ddm_core.errors import RequestError, WorkError
+from ddm_core.devices import batch_on, device_name, pick_device, start_worker, workers_on
+from ddm_core.errors import RequestError, WorkError, ran_out_of_memory
 from ddm_core.estimate import Subject, estimate, registered_costs, require_room
 from ddm_core.flops import Flops
 from ddm_core.noise import Noise
@@ -185,7 +185,9 @@ def execute(
     watch = _Watch(plan, batches)
     try:
         done = _run_all(plan, batches, watch, on_progress)
-    except torch.OutOfMemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
+            raise
         raise WorkError(
             f"out of memory on {plan.device}: take a smaller --batch ({error})"
         ) from None
@@ -312,7 +314,7 @@ def _run_all(
     plan: _Plan, batches: Sequence[_Batch], watch: _Watch, on_progress: Callable[[Progress], None]
 ) -> list[_Part]:
     workers = workers_on(plan.device, plan.config.workers)
-    pool = ThreadPoolExecutor(workers, "batch", initializer=_start_worker, initargs=(plan.device,))
+    pool = ThreadPoolExecutor(workers, "batch", initializer=start_worker, initargs=(plan.device,))
     futures: list[Future[_Part]] = []
     try:
         futures = [pool.submit(_run_batch, plan, batch, watch) for batch in batches]
@@ -327,13 +329,6 @@ def _run_all(
         # Also after an error or Ctrl-C: no worker goes on behind the caller's back.
         watch.stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker(device: torch.device) -> None:
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    else:
-        torch.cuda.set_device(device)
 
 
 def _run_batch(plan: _Plan, batch: _Batch, watch: _Watch) -> _Part:

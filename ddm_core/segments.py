@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ddm_core.config import RunConfig
-from ddm_core.errors import RequestError, unknown
+from ddm_core.errors import RequestError
 from ddm_core.registry import spec
 from ddm_core.rollout import Segment
 from ddm_core.routes import build_ensemble, parse_route
@@ -25,7 +25,9 @@ def normal(config: RunConfig, system: System) -> RunConfig:
     sampler = SAMPLERS.parse(config.sampler)
     if config.label is not None and config.label >= len(system.labels):
         there = ", ".join(map(str, range(len(system.labels)))) or "none (it is unconditional)"
-        raise unknown(f"label of system '{system.name}'", config.label, [there])
+        raise RequestError(
+            f"no label {config.label} in system '{system.name}'; there are: {there}"
+        )
     if config.guidance != 1.0 and config.label is None:
         cure = "add one" if system.labels else f"system '{system.name}' has none: leave it at 1"
         raise RequestError(f"guidance {config.guidance:g} needs a label to guide to; {cure}")

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from ddm_core import disk, pictures
 from ddm_core.branching import branch_config, make_branch, order_branch
 from ddm_core.config import RunConfig, make_config
-from ddm_core.errors import RequestError, WorkError
+from ddm_core.errors import RequestError, WorkError, ran_out_of_memory
 from ddm_core.kept import Kept
 from ddm_core.make import (
     Order,
@@ -325,9 +325,13 @@ def _run(queue: Queue, store: Store, claim: Claim, lane: str, kept: Kept) -> Non
         state = "cancelled" if task.stopping() else "failed"
         message = str(error)
     except Exception as error:
-        # A fault of the program: the log gets all of it, and the next job is not its victim.
-        traceback.print_exc()
-        state, message = "failed", f"the program failed: {type(error).__name__}: {error}"[:500]
+        state = "failed"
+        if ran_out_of_memory(error):
+            message = f"out of memory: take fewer samples or a smaller batch ({error})"[:500]
+        else:
+            # A fault of the program: the log gets it all, and the next job is not its victim.
+            traceback.print_exc()
+            message = f"the program failed: {type(error).__name__}: {error}"[:500]
     ended.set()
     pulse.join()
     queue.finish(claim.id, state, message, task.runs)

@@ -26,9 +26,9 @@ from torch.nn import functional
 from ddm_core import disk
 from ddm_core.analysis.held_out import HeldOut
 from ddm_core.angles import pairwise_angles
-from ddm_core.devices import batch_on, pick_device, workers_on
+from ddm_core.devices import batch_on, pick_device, start_worker, workers_on
 from ddm_core.ensemble import CPU_ROWS, State
-from ddm_core.errors import RequestError, WorkError
+from ddm_core.errors import RequestError, WorkError, ran_out_of_memory
 from ddm_core.noise import Noise
 from ddm_core.routers.base import ROUTERS, Router
 from ddm_core.run import Cancelled
@@ -134,25 +134,20 @@ def measure_truth(
     count, rows = len(real.x_0), _rows(placed, where)
     batches = [range(i, min(i + rows, count)) for i in range(0, count, rows)]
     jobs = [(t, batch) for t in times for batch in batches]
-    pool = ThreadPoolExecutor(workers_on(where, 0), "truth", _start, (where,))
+    pool = ThreadPoolExecutor(workers_on(where, 0), "truth", start_worker, (where,))
     try:
         futures = [pool.submit(_ask, placed, routers, real, t, some, seed) for t, some in jobs]
         done = {future: len(some) for future, (_, some) in zip(futures, jobs, strict=True)}
         _await(futures, done, on_progress, should_stop)
         parts = [future.result() for future in futures]
-    except torch.OutOfMemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
+            raise
         raise WorkError(f"out of memory on {where}: noise fewer items ({error})") from None
     finally:
         # Also after an error or Ctrl-C: no worker goes on behind the caller's back.
         pool.shutdown(wait=True, cancel_futures=True)
     return _joined(parts, real, times, len(batches))
-
-
-def _start(device: torch.device) -> None:
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    else:
-        torch.cuda.set_device(device)
 
 
 def _rows(system: System, device: torch.device) -> int:

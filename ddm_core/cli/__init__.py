@@ -14,8 +14,8 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from ddm_core.cli import audit, branch, components, dashboard, library, sampling, training
-from ddm_core.errors import RequestError, WorkError
+from ddm_core.cli import audit, branch, components, dashboard, jobs, library, sampling, training
+from ddm_core.errors import RequestError, WorkError, ran_out_of_memory
 
 __all__ = ["app", "main", "run"]
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     help="An instrument for decentralized diffusion models: sample, trace and compare routers.",
     rich_markup_mode="rich",
 )
-for group in (dashboard, components, sampling, branch, library, audit, training):
+for group in (dashboard, components, sampling, branch, library, jobs, audit, training):
     group.register(app)
 
 
@@ -58,6 +58,8 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("DDM_TRACEBACK"):
             raise
+        if ran_out_of_memory(error):
+            return _say(f"out of memory: take fewer samples or a smaller batch ({error})", 1)
         hint = "set DDM_TRACEBACK=1 for the whole story"
         return _say(f"the program failed: {type(error).__name__}: {error} ({hint})", 1)
     if code == 130:
