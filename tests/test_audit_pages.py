@@ -81,7 +81,7 @@ def test_four_cards_say_verdict_effect_and_n(store: Store) -> None:
     spoken = words(app).replace("\\", "")
     for word in ("Contradicted", "Supported", "Undecided"):
         assert word in spoken
-    assert "FID(full) - FID(top_k:k=2) = −6 [−6.5, −5.5], n = 64" in spoken
+    assert "FID(full) − FID(top_k:k=2) = −6 [−6.5, −5.5], n = 64" in spoken.replace("\xa0", " ")
     # The effects and the league: evidence waits until it is asked for.
     assert len(app.get("plotly_chart")) == 5
     assert not app.table
