@@ -93,7 +93,7 @@ def _claim(one: Picked, claim: Claim, name: str) -> None:
         with right:
             parts.exhibit(
                 f"{name}_effect",
-                f"{named} = {numbers}, n = {effect.n:,}",
+                f"{named} = {numbers}, n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{effect.n:,}",
                 "",
                 lambda: claims.effect_figure(info, state.look()),
                 lambda: claims.table(info),
