@@ -32,7 +32,6 @@ from ddm_core.systems.base import System
 __all__ = ["Report", "Row", "run_bench"]
 
 BATCH = 64
-CLICK_SECONDS = 0.5
 LIGHT_PROBES = ("weights", "cluster_distance", "entropy")
 
 
@@ -84,6 +83,9 @@ def run_bench(
     *,
     device: str = "auto",
     rounds: int = 7,
+    readers: int = 0,
+    minutes: float = 5.0,
+    interactions: int = 0,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """Measure everything on a system with a router network.
@@ -92,6 +94,8 @@ def run_bench(
         name: of the system.
         device: auto, cpu, cuda or cuda:N.
         rounds: of each pair, interleaved.
+        readers, minutes: how many browsers wander over the pages at once, for how long.
+        interactions: of one reader, over which the server's memory is watched.
         tell: is told what is being measured.
     """
     where = pick_device(device)
@@ -116,8 +120,8 @@ def run_bench(
             foreign_share = foreign.share()
     finally:
         torch.set_num_threads(threads)
-    tell("a click in the browser")
-    page, left_out = _page()
+    tell("pages in the browser")
+    page, left_out = _page(readers, minutes, interactions)
     rows += page
     return Report(name, device_name(where), foreign_share, tuple(rows), left_out)
 
@@ -193,16 +197,33 @@ def _contention(system: System, name: str, rounds: int) -> Row:
     return _row("beside one busy process / alone", beside, alone, 2.0)
 
 
-def _page() -> tuple[list[Row], str]:
-    """A click on a stored run beside the half second that it may take; needs a browser."""
-    command = [sys.executable, "-m", "app.measure"]
+def _page(readers: int, minutes: float, interactions: int) -> tuple[list[Row], str]:
+    """Pages of a stored comparison beside what each may take; needs a browser.
+
+    Arguments:
+        readers, minutes: that wander over the pages at once; 0 leaves them out.
+        interactions: over which the server's memory is watched; 0 leaves it out.
+    """
+    command = [sys.executable, "-m", "app.measuring", "--interactions", f"{interactions}"]
+    command += ["--readers", f"{readers}", "--minutes", f"{minutes:g}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return [], (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-    clicks = json.loads(done.stdout)
-    allowed = [CLICK_SECONDS] * len(clicks["seconds"])
-    name = f"a click ({clicks['what']}) / {CLICK_SECONDS} s"
-    return [_row(name, clicks["seconds"], allowed, 1.0)], ""
+    answer = json.loads(done.stdout)
+    rows = [
+        _row(
+            f"{one['name']} / {one['limit']:g}{' s' if one['unit'] else ''}",
+            one["values"],
+            [one["limit"]] * len(one["values"]),
+            1.0,
+        )
+        for one in answer["figures"]
+    ]
+    many = answer.get("readers")
+    if many:
+        name = f"{many['count']} readers, {many['minutes']:g} min, {len(many['seconds'])} pages"
+        rows.append(_row(f"{name}: errors + 1", [len(many["errors"]) + 1.0], [1.0], 1.0))
+    return rows, ""
 
 
 def _config(name: str, **fields: object) -> Any:

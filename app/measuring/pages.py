@@ -14,34 +14,49 @@ from app.measuring.served import Served, launch_arguments
 
 __all__ = ["Figure", "one_reader"]
 
+#: Two choices of a page, clicked in turn; the second one is shown first.
+_AXES = ("by t", "by step")
 #: What is on a page once it is painted: its title, and the script that made it has ended.
 _PAINTED = (
     "() => document.querySelector('h1') && document.querySelector("
-    "'[data-testid=\"stApp\"][data-test-script-state=\"notRunning\"]')"
+    '\'[data-testid="stApp"][data-test-script-state="notRunning"]\')'
 )
-# From the click to the frame after the server has said that the page is complete.
-_CLICK = """async (button) => {
+# From the click to the last thing that changed on the page, and the frame that shows it. What is
+# looked at is the page itself: the server may say "running" and "done" in one breath, and then the
+# page never shows that it ran. The button is looked up and clicked in one task, so that no redraw
+# can put another one in its place between the two.
+_CLICK = """async (name) => {
     const app = document.querySelector('[data-testid="stApp"]');
-    const state = () => app.getAttribute('data-test-script-state');
+    const quiet = 400, longest = 20000;
+    const button = [...document.querySelectorAll('button, [role="radio"]')]
+        .find((one) => one.textContent.trim() === name);
     const begin = performance.now();
-    const done = new Promise((resolve, reject) => {
-        let ran = false;
-        const watch = new MutationObserver(() => {
-            ran = ran || state() !== 'notRunning';
-            if (ran && state() === 'notRunning') { watch.disconnect(); resolve(); }
-        });
-        watch.observe(app, {attributes: true});
-        setTimeout(() => { watch.disconnect(); reject(new Error('no rerun followed')); }, 20000);
+    let last = null;
+    const watch = new MutationObserver((records) => {
+        // Not the button's own colours: they change before anybody has answered.
+        if (records.some((one) => !button.parentElement.contains(one.target)))
+            last = performance.now();
     });
+    watch.observe(app, {attributes: true, childList: true, characterData: true, subtree: true});
     button.click();
-    await done;
-    await new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)));
-    return (performance.now() - begin) / 1000;
+    await new Promise((done) => {
+        const timer = setInterval(() => {
+            const now = performance.now();
+            const idle = app.getAttribute('data-test-script-state') === 'notRunning';
+            if ((idle && last !== null && now - last > quiet) || now - begin > longest) {
+                clearInterval(timer);
+                done();
+            }
+        }, 20);
+    });
+    watch.disconnect();
+    return last === null ? null : (last - begin) / 1000;
 }"""
 # From the key to the frame that shows all views at the new step.
 _CURSOR = """async (key) => {
     const begin = performance.now();
-    document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true, composed: true}));
+    const pressed = new KeyboardEvent('keydown', {key, bubbles: true, composed: true});
+    document.body.dispatchEvent(pressed);
     await new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)));
     return (performance.now() - begin) / 1000;
 }"""
@@ -91,9 +106,7 @@ def one_reader(
     }
     figures: list[Figure] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=at.chromium, args=launch_arguments()
-        )
+        browser = playwright.chromium.launch(executable_path=at.chromium, args=launch_arguments())
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
         for name, address in addresses.items():
             tell(f"first paint of {name}")
@@ -124,12 +137,16 @@ def _paint(page: Any, address: str) -> float:
 
 
 def _click(page: Any, turn: int) -> float:
-    """Change the time axis, there and back."""
-    name = ("by t", "by step")[turn % 2]
-    button = page.get_by_role("radio", name=name).or_(page.get_by_role("button", name=name))
-    seconds = float(page.evaluate(_CLICK, button.first.element_handle()))
+    """Change the time axis, there and back.
+
+    Raises:
+        RuntimeError: the page did not answer.
+    """
+    found = page.evaluate(_CLICK, _AXES[turn % 2])
+    if found is None:
+        raise RuntimeError("the page did not answer a click")
     page.wait_for_timeout(200)
-    return seconds
+    return float(found)
 
 
 def _memory(at: Served, page: Any, interactions: int) -> Figure:

@@ -20,7 +20,15 @@ from ddm_core.jobs import new_comparison
 from ddm_core.run import execute
 from ddm_core.store import Store
 
-__all__ = ["ROUTERS", "SAMPLES", "STEPS", "Served", "launch_arguments", "require_chromium", "served"]
+__all__ = [
+    "ROUTERS",
+    "SAMPLES",
+    "STEPS",
+    "Served",
+    "launch_arguments",
+    "require_chromium",
+    "served",
+]
 
 ROUTERS = ("top_k:k=1", "top_k:k=2", "full", "uniform/full")
 SAMPLES, STEPS = 256, 50

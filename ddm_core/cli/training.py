@@ -89,16 +89,37 @@ def bench(
     rounds: Annotated[
         int, typer.Option("--rounds", metavar="N", help="Of each pair, interleaved.")
     ] = 7,
+    readers: Annotated[
+        int, typer.Option("--readers", metavar="N", help="Browsers that wander over the pages.")
+    ] = 0,
+    minutes: Annotated[
+        float, typer.Option("--minutes", metavar="M", help="How long they do.")
+    ] = 5.0,
+    interactions: Annotated[
+        int, typer.Option("--interactions", metavar="N", help="To watch the server's memory over.")
+    ] = 0,
     json: o.Json = False,
 ) -> None:
     """Measure what speed costs and gives, as ratios."""
-    if rounds < 1:
-        raise RequestError(f"--rounds {rounds} is not possible: at least 1")
+    for name, value, most in (
+        ("rounds", rounds, 1000),
+        ("readers", readers + 1, 65),
+        ("minutes", minutes, 600),
+        ("interactions", interactions + 1, 100_001),
+    ):
+        if not 0 < value <= most:
+            raise RequestError(f"--{name} is not possible: too small or too large")
     from ddm_core.bench import run_bench
 
     with progress("bench") as bar:
         report = run_bench(
-            system, device=device, rounds=rounds, tell=lambda line: bar.update(0, 0, line)
+            system,
+            device=device,
+            rounds=rounds,
+            readers=readers,
+            minutes=minutes,
+            interactions=interactions,
+            tell=lambda line: bar.update(0, 0, line),
         )
     if json:
         say_json(report.to_json())
