@@ -53,7 +53,6 @@ def opened(page: str, **query: str) -> AppTest:
     # AppTest cannot open a page that is a function: this script stands for main.py.
     script = f"""
 import streamlit as st
-from app import parts
 from app.views import ask, compare, library, start, trace
 page = st.Page(start.page, url_path="start")
 st.session_state["pages"] = {{name: page for name in ("start", "compare", "trace", "what-if")}}
@@ -247,7 +246,7 @@ def test_a_job_that_failed_says_why_and_offers_another_try(store: Store) -> None
 
 
 def test_text_stays_text() -> None:
-    assert parts.parts.literal("a_b*c <i> $x$ :material/home: [l](u)") == (
+    assert parts.literal("a_b*c <i> $x$ :material/home: [l](u)") == (
         r"a\_b\*c \<i\> \$x\$ \:material/home\: \[l\]\(u\)"
     )
 
