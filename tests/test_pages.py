@@ -53,6 +53,7 @@ def opened(page: str, **query: str) -> AppTest:
     # AppTest cannot open a page that is a function: this script stands for main.py.
     script = f"""
 import streamlit as st
+from app import parts
 from app.views import ask, compare, library, start, trace
 page = st.Page(start.page, url_path="start")
 st.session_state["pages"] = {{name: page for name in ("start", "compare", "trace", "what-if")}}
