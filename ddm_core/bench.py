@@ -221,7 +221,7 @@ def _page(readers: int, minutes: float, interactions: int) -> tuple[list[Row], s
     ]
     many = answer.get("readers")
     if many:
-        name = f"{many['count']} readers, {many['minutes']:g} min, {len(many['seconds'])} pages"
+        name = f"{many['readers']} readers, {many['minutes']:g} min, {len(many['seconds'])} pages"
         rows.append(_row(f"{name}: errors + 1", [len(many["errors"]) + 1.0], [1.0], 1.0))
     return rows, ""
 

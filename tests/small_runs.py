@@ -51,4 +51,8 @@ class Counting(Denoiser):
 def counted(system: System) -> tuple[System, list[Counting]]:
     """The same system, and its experts that count; it must be on its device already."""
     experts = [Counting(expert) for expert in system.experts]
-    return dataclasses.replace(system, experts=tuple(experts)), experts
+    made = dataclasses.replace(system, experts=tuple(experts))
+    assert made.flops  # asks an expert once in the life of a system: before anybody counts
+    for expert in experts:
+        expert.rows.clear()
+    return made, experts

@@ -163,9 +163,15 @@ def test_a_wrong_spec_is_told_in_a_sentence(family: Registry[Any], text: str, to
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("neerest/full", "no router 'neerest'; there are: exact, fixed, learned, nearest, unif"),
-        ("learned/fool", "no strategy 'fool'; there are: full, nucleus, sample, sample_once, st"),
-        ("nearest", "'nearest' is a router; add a strategy, as in nearest/full (full, nucleus"),
+        ("neerest/full", "no router 'neerest'; there are: exact, fixed, interval, learned, near"),
+        (
+            "learned/fool",
+            "no strategy 'fool'; there are: disagreement_aware, full, nucl",
+        ),
+        (
+            "nearest",
+            "'nearest' is a router; add a strategy, as in nearest/full (disagree",
+        ),
         ("nearest:temperature=2", "add a strategy, as in nearest:temperature=2/full"),
         ("nearest/", "names no strategy; write STRATEGY or ROUTER/STRATEGY"),
         ("", "names no strategy"),

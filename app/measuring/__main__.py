@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import Any
 
 from app.measuring.pages import one_reader
 from app.measuring.readers import many_readers
@@ -22,7 +23,7 @@ def main() -> None:
         require_chromium()
         with served(tell=_tell) as at:
             figures = one_reader(at, interactions=asked.interactions, tell=_tell)
-            answer = {
+            answer: dict[str, Any] = {
                 "what": at.what,
                 "figures": [{**one._asdict(), "median": one.median} for one in figures],
             }

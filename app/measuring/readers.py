@@ -24,12 +24,12 @@ class Readers(NamedTuple):
     """What happened to them.
 
     Arguments:
-        count, minutes: how many readers, for how long.
+        readers, minutes: how many of them, for how long.
         seconds: that each visit of a page took, until its script had ended.
         errors: what anybody saw, a line each.
     """
 
-    count: int
+    readers: int
     minutes: float
     seconds: list[float]
     errors: list[str]
@@ -64,7 +64,11 @@ async def _reader(at: Served, browser: Any, number: int, end: float, found: Read
     chance = random.Random(number)
     context = await browser.new_context(viewport={"width": 1200, "height": 900})
     page = await context.new_page()
-    page.on("pageerror", lambda error: found.errors.append(f"reader {number}: {error}"))
+
+    def failed(error: object) -> None:
+        found.errors.append(f"reader {number}: {error}")
+
+    page.on("pageerror", failed)
     addresses = [
         "start",
         "runs",

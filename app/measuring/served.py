@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -87,7 +87,7 @@ def launch_arguments() -> list[str]:
 @contextmanager
 def served(
     system: str = "digits", tell: Callable[[str], None] = lambda line: None
-) -> Iterator[Served]:
+) -> Generator[Served]:
     """Sample the comparison, serve it, and end the server afterwards.
 
     Raises:
