@@ -175,7 +175,7 @@ def test_a_command_is_a_command(words: tuple[str, ...], tmp_path: Path) -> None:
             assert name in {"", *sets} or registry.parse(name)
     assert given.get("family", "systems") in FAMILIES
     trained = {str(parsed(w)[1]["out"]) for w in COMMANDS if w[:1] == ("train",)}
-    system = given.get("system", "ring").partition(":")[0]
+    system = (given.get("system") or "ring").partition(":")[0]
     assert system in {*system_names(), *trained}
 
 
@@ -221,7 +221,7 @@ def test_command_lines_are_found() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["sampel ring", "sample", "sample ring --stepz 3", "sample ring --num many", "show a b"],
+    ["sampel ring", "branch", "sample ring --stepz 3", "sample ring --num many", "show a b"],
 )
 def test_a_wrong_command_is_seen(words: str) -> None:
     with pytest.raises(TyperException):
