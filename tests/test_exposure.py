@@ -141,7 +141,7 @@ PAGES = """
     from app import exposed, parts
     from app.views import ask, compare, library, start, trace
     page = st.Page(start.page, url_path="start")
-    names = ("start", "compare", "trace", "runs", "routing")
+    names = ("start", "compare", "trace", "runs", "routing", "what-if", "tour", "audit", "map")
     st.session_state["pages"] = dict.fromkeys(names, page)
     exposed.notice()
     parts.progress_cards()

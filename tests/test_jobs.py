@@ -219,7 +219,8 @@ def test_an_audit_is_a_job(jobs: Jobs) -> None:
 def test_an_unknown_kind_fails_and_the_worker_lives(jobs: Jobs) -> None:
     job = wait(jobs, jobs.enqueue("nonsense", {}, title="x", device="cpu"), ended)
     assert job.state == "failed"
-    assert job.message == "no job of kind 'nonsense'; there are: sample, metrics, audit, map"
+    there = "sample, branch, metrics, audit, map, field"
+    assert job.message == f"no job of kind 'nonsense'; there are: {there}"
 
 
 def test_wrong_requests_are_refused(tmp_path: Path) -> None:

@@ -190,7 +190,8 @@ def test_real_images_against_the_parts(digits: System, digits_truth: Truth) -> N
     np.testing.assert_allclose(truth.monolith[1], loss(whole), rtol=1e-4)
     top = logits - logits.amax(dim=1, keepdim=True)
     np.testing.assert_allclose(truth.logits["learned"][1], top.numpy(), atol=1e-4)
-    assert set(truth.logits) == {"fixed", "learned", "nearest", "uniform"}
+    expected = {"fixed", "interval", "learned", "nearest", "oracle", "uniform"}
+    assert set(truth.logits) == expected
     np.testing.assert_array_equal(truth.oracle, np.tile(np.eye(8)[truth.clusters], (2, 1, 1)))
     hats = torch.stack([x_t - t * one for one in v], dim=1)
     spread = hats.std(dim=1, correction=0).mean(dim=0).numpy()
