@@ -16,7 +16,7 @@ from app.pictures import packed
 __all__ = ["difference_colours", "difference_scale"]
 
 #: Where the first run is brighter; the other half is the sequential scale of all figures.
-_ORANGE_LIGHT = ("#FFFFFF", "#FBD9B5", "#F19A4B", "#D55E00", "#6E3100")
+_ORANGE_LIGHT = ("#FFFFFF", "#FBD9B5", "#F19A4B", "#D65F00", "#6E3100")
 _ORANGE_DARK = ("#141A22", "#5A3416", "#B0621F", "#F0883E", "#FFE9CF")
 
 
