@@ -299,7 +299,12 @@ def test_ctrl_c_is_a_sentence_and_leaves_nothing(ddm: Cli) -> None:
     command = [sys.executable, "-m", "ddm_core", "sample", "ring", "--num", "2000"]
     command += ["--steps", "9000", "--probes", "none", "--device", "cpu"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where tests run in the background the signal is ignored, and a child inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as it:
         end = time.monotonic() + 150
         while not (ddm.root.is_dir() and any(ddm.root.glob(".tmp-*"))):
