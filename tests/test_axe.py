@@ -178,9 +178,11 @@ def test_the_tour_by_keyboard(window: Any, full: Path, dashboard: Callable[[Path
     window.goto(f"{dashboard(full)}/tour?tour=4")
     window.wait_for_selector("h1:has-text('on images')")
     settled(window)
+    window.wait_for_timeout(1000)  # the buttons listen to keys a moment after they are drawn
     window.keyboard.press("n")
     window.wait_for_selector("h1:has-text('claims hold')")
     window.wait_for_function("() => new URL(location).searchParams.get('tour') === '5'")
     settled(window)
+    window.wait_for_timeout(1000)
     window.keyboard.press("b")
     window.wait_for_selector("h1:has-text('on images')")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -139,10 +140,9 @@ def test_killed_worker_interrupted_job_next_job_runs_retry_makes_the_rest(jobs: 
         time.sleep(0.1)
     job = jobs.job(broken)
     assert job.state == "interrupted"
-    assert job.message == (
-        "the worker was killed (signal 9), most often because memory ran out; "
-        "the runs that it had finished are kept, and trying again makes the rest"
-    )
+    # The signal is named where the process that started the worker was the first to look.
+    assert re.search(r"was killed( \(signal 9\))?, .*memory ran out; the runs that", job.message)
+    assert job.message.endswith("and trying again makes the rest")
     assert len(job.runs) == 1
     store = Store(jobs.root)
     assert store.run(job.runs[0]).status == "done"
