@@ -43,17 +43,18 @@ def start_worker(device: torch.device) -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-def workers_on(device: torch.device, asked: int) -> int:
+def workers_on(device: torch.device, asked: int, *, points: bool = False) -> int:
     """Batches at a time: on a CPU one per core, each of one thread; on a GPU one.
 
     Threads within one operation wait for each other by spinning, which collapses as soon as
-    another process takes a core; batches side by side never wait.
+    another process takes a core; batches side by side never wait. Points cost only overhead, which
+    is Python's: two workers would take the interpreter from each other and both be slower.
     """
     if device.type != "cpu":
         return 1
-    return asked or len(
-        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0] * _cores()
-    )
+    if asked or points:
+        return asked or 1
+    return len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0] * _cores())
 
 
 def batch_on(device: torch.device, asked: int, *, points: bool = False) -> int:

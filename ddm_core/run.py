@@ -254,7 +254,7 @@ def _plan(config: RunConfig, system: System | None) -> _Plan:
 def _batches(plan: _Plan) -> list[_Batch]:
     """Observed samples first, with all probes; then the others, with the cheap ones."""
     config = plan.config
-    workers = workers_on(plan.device, config.workers)
+    workers = workers_on(plan.device, config.workers, points=not plan.system.is_image)
     most = batch_on(plan.device, config.batch, points=not plan.system.is_image)
     light = tuple(probe for probe in plan.probes if not probe.observed_only)
     observed = config.num if len(light) == len(plan.probes) else min(config.observed, config.num)
@@ -313,7 +313,7 @@ _Part = tuple[Tensor, xr.Dataset, list[bytes]]
 def _run_all(
     plan: _Plan, batches: Sequence[_Batch], watch: _Watch, on_progress: Callable[[Progress], None]
 ) -> list[_Part]:
-    workers = workers_on(plan.device, plan.config.workers)
+    workers = workers_on(plan.device, plan.config.workers, points=not plan.system.is_image)
     pool = ThreadPoolExecutor(workers, "batch", initializer=start_worker, initargs=(plan.device,))
     futures: list[Future[_Part]] = []
     try:

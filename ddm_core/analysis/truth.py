@@ -134,7 +134,8 @@ def measure_truth(
     count, rows = len(real.x_0), _rows(placed, where)
     batches = [range(i, min(i + rows, count)) for i in range(0, count, rows)]
     jobs = [(t, batch) for t in times for batch in batches]
-    pool = ThreadPoolExecutor(workers_on(where, 0), "truth", start_worker, (where,))
+    workers = workers_on(where, 0, points=not system.is_image)
+    pool = ThreadPoolExecutor(workers, "truth", start_worker, (where,))
     try:
         futures = [pool.submit(_ask, placed, routers, real, t, some, seed) for t, some in jobs]
         done = {future: len(some) for future, (_, some) in zip(futures, jobs, strict=True)}
