@@ -10,6 +10,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -50,20 +51,29 @@ class Noise(NamedTuple):
 
     def uniform(self, index: int) -> Tensor:
         """One number in [0, 1) per sample [sample], for strategies that draw."""
-        values = np.array([self._stream(seed, _UNIFORM, index).random() for seed in self.seeds])
+        streams = self._streams(_UNIFORM, index)
+        values = np.array([stream.random() for stream in streams])
         # Cut to the 24 bits of a float32: rounded, one in 30 million would become 1.
         return self._tensor(np.floor(values * 2**24) / 2**24)
 
     def _normal(self, purpose: int, index: int) -> Tensor:
         values = np.empty((len(self.seeds), *self.shape))
-        for row, seed in enumerate(self.seeds):
-            values[row] = self._stream(seed, purpose, index).standard_normal(self.shape)
+        for row, stream in enumerate(self._streams(purpose, index)):
+            values[row] = stream.standard_normal(self.shape)
         return self._tensor(values)
 
-    @staticmethod
-    def _stream(seed: int, purpose: int, index: int) -> np.random.Generator:
-        key = np.array([seed, (purpose << 48) + index], dtype=np.uint64)
-        return np.random.Generator(np.random.Philox(key=key))
+    def _streams(self, purpose: int, index: int) -> Iterator[np.random.Generator]:
+        """The generator of each sample in turn, at its start; each ends the one before."""
+        # One generator that gets another key: a new one costs twenty times as much, and points
+        # spend most of their time here.
+        bits = np.random.Philox(key=0)
+        stream, state = np.random.Generator(bits), bits.state
+        key = np.array([0, (purpose << 48) + index], dtype=np.uint64)
+        start = {**state, "state": {**state["state"], "key": key}}
+        for seed in self.seeds:
+            key[0] = seed
+            bits.state = start
+            yield stream
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         host = torch.from_numpy(values).to(self.dtype)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 180.0
@@ -25,6 +26,8 @@ LOG_LINES = 40
 
 # One thread a process: two that share a busy core wait for each other most of the time.
 torch.set_num_threads(1)
+threadpool_limits(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the servers and workers that tests start
 
 _logs = pytest.StashKey[list[Path]]()
 

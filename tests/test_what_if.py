@@ -14,6 +14,7 @@ import streamlit as st
 from page_runs import image_run, known
 from streamlit.testing.v1 import AppTest
 from test_branches import ignore
+from test_browser import settled
 
 from app.branch_tree import MOST_LANES, difference_picture, family, number_of, table, tree_data
 from app.views.change import with_temperature
@@ -257,6 +258,7 @@ def test_a_branch_in_a_browser(
     window.locator(f".tree .lane[data-run='{child.id}']").focus()
     window.keyboard.press("Enter")
     window.wait_for_function("id => location.href.includes(id)", arg=child.id)
+    settled(window)
     window.locator(".asker .card", has_text="expert 0").click()
     window.get_by_role("button", name="Branch from step 3: expert 0 alone").click()
     window.wait_for_selector(".tree .lane >> nth=2")
