@@ -158,6 +158,8 @@ class Trash:
 
     def _names(self) -> list[str]:
         if not self._folder.is_dir():
+            if self._root.exists() and not self._root.is_dir():
+                raise RequestError(f"{self._root} cannot be read: it is no folder")
             return []
         names = (path.name for path in self._folder.iterdir() if path.is_dir())
         return [name for name in names if _BATCH.fullmatch(name)]

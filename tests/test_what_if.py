@@ -229,6 +229,27 @@ def test_the_page_shows_a_branch_and_queues_another(pages: Store) -> None:
     assert f"from step {STEPS - 1}" in button.label
 
 
+def test_another_label_where_the_system_has_labels(pages: Store) -> None:
+    parent, _ = pair(pages)
+    assert "another label" not in offered(opened(run=parent.id))  # the ring has none
+    run = image_run(pages, "learned/full", label=0)
+    app = opened(run=run.id, step="1")
+    assert "another label" in offered(app)
+    app.session_state["what_kind"] = "another label"
+    app.run()
+    assert not app.exception
+    assert next(one for one in app.selectbox if one.key == "what_label").options == ["one"]
+    button = next(one for one in app.button if one.key == "branch")
+    assert button.label == "Branch from step 1: label 1, guidance 2"
+    assert not button.disabled
+
+
+def offered(app: AppTest) -> list[str]:
+    """What may be different from the step on."""
+    assert not app.exception
+    return next(one for one in app.get("button_group") if one.key == "what_kind").options
+
+
 def test_an_empty_store_says_what_to_do(
     tmp_path: Path, pages: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -16,7 +17,13 @@ from ddm_core.settings import split_route, split_spec
 
 __all__ = ["change", "with_temperature"]
 
-_KINDS = ("one expert alone", "another route", "another temperature", "another sampler")
+_KINDS = (
+    "one expert alone",
+    "another route",
+    "another temperature",
+    "another sampler",
+    "another label",
+)
 _TEMPERATURES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
@@ -31,7 +38,10 @@ def change(record: RunRecord, seed: int) -> None:
     trace = state.trace(record.id)
     card = state.catalogue().system(record.system)
     experts = card.experts if card is not None else trace.sizes.get("expert", 0)
-    kinds = [kind for kind in _KINDS if kind != _KINDS[2] or record.router != "monolith"]
+    impossible = {_KINDS[2]} if record.router == "monolith" else set[str]()
+    if card is None or len(card.labels) < 2:
+        impossible.add(_KINDS[4])
+    kinds = [kind for kind in _KINDS if kind not in impossible]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         kind = st.segmented_control(
             "From the step on",
@@ -119,6 +129,8 @@ def _asked_for(kind: str | None, record: RunRecord, experts: int) -> dict[str, A
         )
         own = card.router if card is not None else "learned"
         return {"router": with_temperature(record.router, own, float(value))}
+    if kind == _KINDS[4] and card is not None:
+        return _label(record, card.labels)
     samplers = [one.name for one in catalogue.samplers]
     sampler = st.segmented_control(
         "Sampler",
@@ -128,6 +140,24 @@ def _asked_for(kind: str | None, record: RunRecord, experts: int) -> dict[str, A
         required=True,
     )
     return {"sampler": sampler}
+
+
+def _label(record: RunRecord, labels: Sequence[str]) -> dict[str, Any]:
+    """Another label, and how strongly the experts are held to it."""
+    left, right = st.columns(2)
+    others = [one for k, one in enumerate(labels) if k != record.config.label]
+    asked = left.selectbox("Label", others, key="what_label", help="the class to ask for")
+    own = record.config.guidance
+    guidance = right.number_input(
+        "Guidance",
+        0.0,
+        20.0,
+        own if 1.0 < own <= 20.0 else 2.0,
+        0.5,
+        key="what_guidance",
+        help="1 is the label as it is, more exaggerates it",
+    )
+    return {"label": list(labels).index(asked), "guidance": float(guidance)}
 
 
 def with_temperature(route: str, own: str, temperature: float) -> str:

@@ -47,8 +47,12 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(list(arguments), prog_name="ddm", standalone_mode=False)
         sys.stdout.flush()
-    except (RequestError, TyperException) as error:
+    except RequestError as error:
         return _say(str(error), 2)
+    except TyperException as error:
+        # Of a value it says what is wrong with it and not whose it is.
+        name = str((getattr(getattr(error, "param", None), "opts", None) or [""])[-1])
+        return _say(f"{name}: {error}" if name.startswith("-") else str(error), 2)
     except WorkError as error:
         return _say(str(error), 1)
     except BrokenPipeError:
