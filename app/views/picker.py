@@ -42,7 +42,7 @@ def picked() -> Picked | None:
         return None
     wanted = state.view("audit")
     systems = list(dict.fromkeys(one.audit.system for one in there))
-    named = next((one.audit.system for one in there if one.found.key == wanted), systems[0])
+    named = next((one.audit.system for one in there if one.found.key == wanted), _telling(there))
     names = {one.audit.system: one.audit.name for one in reversed(there)}
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     with left:
@@ -56,6 +56,14 @@ def picked() -> Picked | None:
         state.forget("audit")
     _left_out(faults)
     return mine[key]
+
+
+def _telling(there: list[Picked]) -> str:
+    """The system to open on: of the newest own audit; of those that ship, the largest."""
+    if not there[0].found.shipped:
+        return there[0].audit.system
+    most = max(there, key=lambda one: (one.audit.plan.experts, one.audit.plan.truth_images or 0))
+    return most.audit.system
 
 
 def _left_out(faults: list[str]) -> None:
