@@ -11,8 +11,9 @@ if str(Path(__file__).parents[1]) not in sys.path:
 
 import streamlit as st
 
-from app import dress, exposed, parts, state
+from app import parts, state
 from app.pictures import icon
+from app.server import dress, exposed
 from app.views import (
     accuracy,
     alignment,

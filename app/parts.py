@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from app import state
 from app.catalogue import SystemCard
-from app.exhibits import csv_button, exhibit
+from app.exhibits.exhibits import csv_button, exhibit
 from app.pictures import png, strip
 from ddm_core.errors import RequestError, WorkError
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from page_runs import EVIL
 from small_audit import check, claim, hostile, number, route, small_audit
 
-from app.audit_file import Audit
+from app.audits.file import Audit
 from app.figures import claims, convergence, gallery, league, paradox, paradox_map
 from app.figures import routes_scatter as scatter
 from app.figures.look import Look

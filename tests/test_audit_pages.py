@@ -17,7 +17,7 @@ from page_runs import EVIL, image_run, known
 from small_audit import PICTURE, hostile, small_audit, write_audit
 from streamlit.testing.v1 import AppTest
 
-from app.audits import Audit, find, read
+from app.audits.files import Audit, find, read
 from ddm_core.errors import WorkError
 from ddm_core.jobs import Jobs
 from ddm_core.store import Store

@@ -276,7 +276,7 @@ def test_the_dashboard_becomes_the_server(ddm: Cli, monkeypatch: pytest.MonkeyPa
     assert code == 0
     assert err.startswith("warning: everybody")
     ((command, environment),) = calls
-    assert command[1:3] == ["-m", "app.serve"]
+    assert command[1:3] == ["-m", "app.server.serve"]
     assert environment["DDM_RUNS"] == str(Path("some").absolute())
 
 

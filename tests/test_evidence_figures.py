@@ -10,7 +10,7 @@ import pytest
 from small_audit import number, small_audit, write_audit
 from small_evidence import TIMES, evidence
 
-from app.audits import Audit, read
+from app.audits.files import Audit, read
 from app.figures import across, bands, buckets, losses, over_time, reliability
 from app.figures.bands import CHANCE, CHOSEN, BandsInfo, Panel, as_band
 from app.figures.look import Look

@@ -16,7 +16,7 @@ from small_evidence import TIMES, curve, evidence
 from streamlit.testing.v1 import AppTest
 from test_audit_pages import opened, words
 
-from app.audits import Audit
+from app.audits.files import Audit
 from app.figures import reliability
 from ddm_core.jobs import Jobs
 from ddm_core.store import Store

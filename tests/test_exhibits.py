@@ -18,11 +18,11 @@ from page_runs import image_run, known
 from PIL import Image
 from test_browser import PATIENCE, settled
 
-from app import paper
+from app.exhibits import paper
+from app.exhibits.stamp import Stamp, in_pdf, in_png, in_svg
 from app.figures import series
 from app.figures.look import Look
 from app.figures.subjects import Subject
-from app.stamp import Stamp, in_pdf, in_png, in_svg
 from ddm_core.errors import WorkError
 from ddm_core.store import Store
 

@@ -16,9 +16,9 @@ from made_up import made_up
 from page_runs import EVIL, image_run, known
 from typer.testing import CliRunner
 
-from app import exposed
-from app.headers import Headers, policy, scripts
-from app.serve import options
+from app.server import exposed
+from app.server.headers import Headers, policy, scripts
+from app.server.serve import options
 from ddm_core.cli import dashboard
 from ddm_core.store import Store
 
@@ -138,7 +138,8 @@ PAGES = """
     for page in ("start", "compare", "trace", "ask", "library"):
         script = f'''
     import streamlit as st
-    from app import exposed, parts
+    from app import parts
+    from app.server import exposed
     from app.views import ask, compare, library, start, trace
     page = st.Page(start.page, url_path="start")
     names = ("start", "compare", "trace", "runs", "routing", "what-if", "tour", "audit", "map")

@@ -286,7 +286,7 @@ def test_forms_write_the_specs_of_the_command_line() -> None:
 
 
 def test_server_reads_the_projects_settings() -> None:
-    from app.serve import options
+    from app.server.serve import options
 
     said = options(8700, "localhost")
     assert said["server.port"] == 8700

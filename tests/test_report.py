@@ -17,9 +17,9 @@ from page_runs import EVIL
 from small_audit import PICTURE, hostile, small_audit, write_audit
 from small_evidence import evidence
 
-from app.audit_file import Audit
-from app.report import main, report
-from app.report_html import table
+from app.audits.file import Audit
+from app.audits.report import main, report
+from app.audits.report_html import table
 from ddm_core.errors import WorkError
 
 
@@ -150,7 +150,7 @@ def test_it_is_written_for_an_audit_that_lacks_nearly_everything() -> None:
 
 def test_the_command_writes_it_or_says_why_not(tmp_path: Path) -> None:
     path = write_audit(tmp_path)
-    command = [sys.executable, "-m", "app.report", str(path)]
+    command = [sys.executable, "-m", "app.audits.report", str(path)]
     out = tmp_path / "report.html"
     subprocess.run([*command, str(out)], check=True, cwd=ROOT)
     assert out.read_text().startswith("<!doctype html>")

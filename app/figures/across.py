@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.audit_evidence import Disagreement
-from app.audit_file import Audit
+from app.audits.evidence import Disagreement
+from app.audits.file import Audit
 from app.figures.bands import CHOSEN, role_colour
 from app.figures.claims import finite, written
 from app.figures.look import Look, alpha, base_figure, plain

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.audit_evidence import DisagreementRoute
+from app.audits.evidence import DisagreementRoute
 from app.figures.bands import CHOSEN, role_colour
 from app.figures.claims import finite, written
 from app.figures.look import Look, alpha, base_figure, plain

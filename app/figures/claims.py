@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.audit_file import Claim, Test
+from app.audits.file import Claim, Test
 from app.figures.look import Look, alpha, base_figure, plain
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from app.audit_evidence import (
+from app.audits.evidence import (
     Accuracy,
     AlignmentRoute,
     Disagreement,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.audit_file import Audit
+from app.audits.file import Audit
 from app.figures.claims import colour_of, finite, shown, written
 from app.figures.look import Look, base_figure, plain
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.audit_evidence import Accuracy, Loss
+from app.audits.evidence import Accuracy, Loss
 from app.figures.bands import CHOSEN, OTHERS, THIRD, panels_over_t, role_colour
 from app.figures.claims import finite, written
 from app.figures.look import Look, alpha

@@ -6,7 +6,7 @@ import math
 
 import plotly.graph_objects as go
 
-from app.audit_file import Route
+from app.audits.file import Route
 from app.figures.look import Look
 
 __all__ = ["mix_colour", "mix_key", "mixed"]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.audit_evidence import Accuracy, Pixels
+from app.audits.evidence import Accuracy, Pixels
 from app.figures.look import Look, base_figure, scale
 
 __all__ = ["FramesInfo", "figure", "matrix_info", "own_and_others", "pixels_info", "table"]

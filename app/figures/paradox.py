@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from app.audit_file import Audit, Cell, Order
+from app.audits.file import Audit, Cell, Order
 from app.figures.claims import finite
 from ddm_core.summary import Estimate
 

@@ -13,7 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.audit_evidence import Bin, RouterQuality
+from app.audits.evidence import Bin, RouterQuality
 from app.figures.bands import CHOSEN, role_colour
 from app.figures.claims import finite
 from app.figures.look import Look, alpha, base_figure

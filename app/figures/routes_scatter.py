@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.audit_file import Audit
+from app.audits.file import Audit
 from app.figures.claims import finite, shown, written
 from app.figures.look import Look, alpha, base_figure, plain
 from app.figures.mixing import mix_colour, mix_key, mixed

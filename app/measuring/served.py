@@ -104,7 +104,7 @@ def served(
             runs.append(store.save(execute(config), comparison=comparison).id)
         port = _free_port()
         server = subprocess.Popen(
-            [sys.executable, "-m", "app.serve", "--port", f"{port}", "--runs", folder],
+            [sys.executable, "-m", "app.server.serve", "--port", f"{port}", "--runs", folder],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import parts, state
-from app.audit_evidence import Accuracy
+from app.audits.evidence import Accuracy
 from app.figures import evidence, losses, over_time
 from app.views.evidence import NO_DATA, abreast, bands_exhibit, chosen_routes, verdict
 from app.views.picker import Picked, facts, none_yet, picked

@@ -9,9 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from app import parts, state
-from app.audit_file import Audit, Claim
+from app.audits.file import Audit, Claim
+from app.audits.report import report
 from app.figures import claims, league
-from app.report import report
 from app.views.picker import Picked, facts, picked
 
 __all__ = ["page"]

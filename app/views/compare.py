@@ -11,7 +11,7 @@ import streamlit as st
 
 from app import forms, parts, selection, state
 from app.components.player import player, player_data
-from app.exhibits import comparison_lines
+from app.exhibits.exhibits import comparison_lines
 from app.figures import alignment, dots, series, weights
 from app.figures.subjects import Subject, axes_of, axis_name, together
 from app.views import parting, what_if

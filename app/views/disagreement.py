@@ -7,8 +7,8 @@ import math
 import streamlit as st
 
 from app import parts, state
-from app.audit_evidence import Disagreement, DisagreementRoute
-from app.clickable import sample_picture
+from app.audits.evidence import Disagreement, DisagreementRoute
+from app.exhibits.clickable import sample_picture
 from app.figures import across, buckets, evidence, over_time
 from app.figures.claims import finite, p_text
 from app.views.evidence import NO_DATA, abreast, bands_exhibit, interval, verdict

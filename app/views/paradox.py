@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import parts, state
-from app.clickable import Names, clickable, sample_picture
+from app.exhibits.clickable import Names, clickable, sample_picture
 from app.figures import gallery, paradox, paradox_map
 from app.figures.claims import shown, written
 from app.views.picker import Picked, facts, none_yet, picked

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import streamlit as st
 
 from app import parts, state
-from app.audit_file import Audit
-from app.audits import Found, find, read
+from app.audits.file import Audit
+from app.audits.files import Found, find, read
 from ddm_core.errors import WorkError
 
 __all__ = ["Picked", "facts", "none_yet", "picked"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import parts, state
-from app.audit_evidence import RouterQuality
+from app.audits.evidence import RouterQuality
 from app.figures import evidence, reliability
 from app.figures.claims import finite, shown
 from app.views.evidence import abreast, bands_exhibit, interval

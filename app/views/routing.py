@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import parts, selection, state
 from app.components.raster import picked_rows, raster, raster_data
-from app.exhibits import export_menu, stamp
+from app.exhibits.exhibits import export_menu, stamp
 from app.figures import alluvial, dwelling, leaders, usage, weights
 from app.figures.leaders import LeadersInfo
 from app.figures.subjects import Subject

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from app import parts, state
-from app.audit_file import Audit
-from app.clickable import Names, clickable, sample_picture
+from app.audits.file import Audit
+from app.exhibits.clickable import Names, clickable, sample_picture
 from app.figures import convergence, routes_scatter
 from app.figures.claims import finite, written
 from app.views.picker import Picked, facts, none_yet, picked

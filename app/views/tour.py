@@ -11,8 +11,8 @@ import pandas as pd
 import streamlit as st
 
 from app import live, parts, state
-from app.audit_file import Audit
-from app.audits import find, read
+from app.audits.file import Audit
+from app.audits.files import find, read
 from app.catalogue import SystemCard
 from app.figures import claims, dots, paradox, paradox_map
 from app.figures.dots import Dot, DotsInfo, dots_info

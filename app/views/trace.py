@@ -8,7 +8,7 @@ import xarray as xr
 
 from app import parts, selection, state
 from app.components.player import player, player_data
-from app.exhibits import run_lines
+from app.exhibits.exhibits import run_lines
 from app.figures import heatmap, variables, weights
 from app.figures.subjects import Subject, axes_of, axis_name, long_name
 from app.views import what_if

@@ -162,7 +162,7 @@ def tune(
 
 def _report(document: Path, report: Path) -> Path | None:
     """The HTML report; drawing is another program's work, and its failure costs nothing."""
-    command = [sys.executable, "-m", "app.report", str(document), str(report)]
+    command = [sys.executable, "-m", "app.audits.report", str(document), str(report)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return report

@@ -66,7 +66,7 @@ def dashboard(
     if str(root) not in sys.path[1:]:
         there = os.environ.get("PYTHONPATH")
         environment["PYTHONPATH"] = os.pathsep.join([str(root), *([there] if there else [])])
-    command = [sys.executable, "-m", "app.serve", "--port", str(port), "--host", host]
+    command = [sys.executable, "-m", "app.server.serve", "--port", str(port), "--host", host]
     for one in name or []:
         command += ["--name", one]
     if runs is not None:

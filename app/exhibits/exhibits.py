@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
-from app import paper, state
-from app.stamp import Stamp
+from app import state
+from app.exhibits import paper
+from app.exhibits.stamp import Stamp
 from ddm_core.export import csv_bytes, parquet_bytes
 from ddm_core.records import RUN_ID
 

@@ -12,7 +12,7 @@ import streamlit as st
 from PIL import Image
 
 from app import parts, state
-from app.exhibits import export_menu, stamp
+from app.exhibits.exhibits import export_menu, stamp
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

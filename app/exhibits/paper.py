@@ -11,7 +11,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from app.stamp import Stamp, in_pdf, in_png, in_svg
+from app.exhibits.stamp import Stamp, in_pdf, in_png, in_svg
 from ddm_core.errors import WorkError
 
 __all__ = ["FORMATS", "NO_BROWSER", "WIDTHS", "find_browser", "on_paper", "rendered"]

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from app.audit_evidence import Accuracy, Alignment, Disagreement, RouterQuality
-from app.untrusted import (
+from app.audits.evidence import Accuracy, Alignment, Disagreement, RouterQuality
+from app.audits.untrusted import (
     NOTHING,
     Count,
     E,

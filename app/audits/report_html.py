@@ -17,7 +17,7 @@ from app.figures.look import Look
 
 __all__ = ["Figures", "bullets", "document", "element", "table", "text"]
 
-_ASSETS = Path(__file__).parent / "assets"
+_ASSETS = Path(__file__).parents[1] / "assets"
 #: Nothing is loaded from anywhere, whatever stands in the file.
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "

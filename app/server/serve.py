@@ -19,13 +19,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from app.exposed import ADDRESS, names_of
-from app.headers import Headers
+from app.server.exposed import ADDRESS, names_of
+from app.server.headers import Headers
 from ddm_core.errors import RequestError, WorkError
 
 __all__ = ["main", "options"]
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).parents[1]
 _COLLECT_SECONDS = 30.0
 
 
@@ -146,7 +146,7 @@ async def _sweep() -> None:
 
 
 def _from_command_line() -> None:
-    parser = argparse.ArgumentParser(prog="python -m app.serve", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m app.server.serve", description=main.__doc__)
     parser.add_argument("--port", type=int, default=8501)
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--runs", type=Path, default=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from app.untrusted import (
+from app.audits.untrusted import (
     NOTHING,
     Count,
     E,

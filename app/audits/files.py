@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from app.audit_file import Audit
+from app.audits.file import Audit
 from ddm_core.errors import WorkError
 
 __all__ = ["FORMAT", "Found", "find", "read"]

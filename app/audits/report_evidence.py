@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.audit_evidence import DisagreementRoute
-from app.audit_file import Audit
+from app.audits.evidence import DisagreementRoute
+from app.audits.file import Audit
+from app.audits.report_html import Figures, element, text
 from app.figures import across, bands, buckets, evidence, losses, over_time, reliability
 from app.figures.bands import BandsInfo
 from app.figures.claims import finite, p_text, written
-from app.report_html import Figures, element, text
 
 __all__ = ["accuracy", "alignment", "disagreement"]
 

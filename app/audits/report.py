@@ -1,4 +1,4 @@
-"""An audit as one HTML file that needs no network: `python -m app.report AUDIT.json OUT.html`."""
+"""An audit as one HTML file that needs no network: `python -m app.audits.report FILE OUT`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from app.audit_file import Audit, Claim
-from app.audits import read
+from app.audits.file import Audit, Claim
+from app.audits.files import read
+from app.audits.report_evidence import accuracy, alignment, disagreement
+from app.audits.report_html import Figures, bullets, document, element, table, text
 from app.figures import (
     claims,
     convergence,
@@ -21,8 +23,6 @@ from app.figures import (
     routes_scatter,
 )
 from app.figures.claims import finite, written
-from app.report_evidence import accuracy, alignment, disagreement
-from app.report_html import Figures, bullets, document, element, table, text
 from ddm_core.errors import WorkError
 
 __all__ = ["main", "report"]
@@ -289,7 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         WorkError: the audit cannot be read, or the report not be written.
     """
-    parser = argparse.ArgumentParser(prog="python -m app.report", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m app.audits.report", description=main.__doc__)
     parser.add_argument("audit", type=Path)
     parser.add_argument("out", type=Path)
     asked = parser.parse_args(arguments)
