@@ -61,14 +61,14 @@ def league(m: Measurements, losses: Mapping[str, Mapping[str, Array]]) -> dict[s
 def _row(m: Measurements, name: str, routes: list[str], values: list[Array]) -> dict[str, Any]:
     quality = np.array([m.judged[route].value for route in routes])
     means = np.array([np.nanmean(v) for v in values])
-    rho = _rho(means, quality)
+    rho = float(_rho(means, quality))
     replicates = len(m.judged[routes[0]].replicates)
     resampled = np.stack([_resampled(v, replicates) for v in values], axis=1)
     judged = np.stack([m.judged[route].replicates for route in routes], axis=1)
-    draws = np.array([_rho(a, b) for a, b in zip(resampled, judged, strict=True)])
+    draws = _rho(resampled, judged)
     draws = draws[np.isfinite(draws)]
     low, high = np.quantile(draws, (0.025, 0.975)).tolist() if len(draws) else (None, None)
-    left = [_rho(np.delete(means, i), np.delete(quality, i)) for i in range(len(routes))]
+    left = [float(_rho(np.delete(means, i), np.delete(quality, i))) for i in range(len(routes))]
     known = [one for one in left if np.isfinite(one)]
     about = DEFINITIONS[name]
     method = (
@@ -96,11 +96,15 @@ def _resampled(values: Array, replicates: int) -> Array:
     return resample_counts(len(seen), replicates, [0]) @ seen / len(seen)
 
 
-def _rho(x: Array, y: Array) -> float:
-    a, b = rankdata(x), rankdata(y)
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
-        return float("nan")
-    return float(np.corrcoef(a, b)[0, 1])
+def _rho(x: Array, y: Array) -> Array:
+    """Spearman [*] of [*, route] with [*, route]; nan where one of them is all alike."""
+    a, b = (ranks - ranks.mean(axis=-1, keepdims=True) for ranks in map(_ranks, (x, y)))
+    with np.errstate(invalid="ignore"):
+        return (a * b).sum(axis=-1) / np.sqrt((a * a).sum(axis=-1) * (b * b).sum(axis=-1))
+
+
+def _ranks(x: Array) -> Array:
+    return rankdata(x, axis=-1)
 
 
 def _sentence(m: Measurements, rows: list[dict[str, Any]]) -> str:
