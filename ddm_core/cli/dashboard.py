@@ -54,7 +54,7 @@ def dashboard(
 ) -> None:
     """Open the browser app."""
     root = Path(__file__).parents[2]
-    if not (root / "app" / "serve.py").is_file():
+    if not (root / "app" / "server" / "serve.py").is_file():
         raise WorkError("this installation holds no dashboard: the folder 'app' is missing")
     if not 0 <= port <= 65_535:
         raise RequestError(f"--port {port} is no port; take one of 1024 to 65535")
