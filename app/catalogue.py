@@ -7,21 +7,27 @@ as JSON; `Catalogue` is the same in this process. It is asked again when a check
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
 import subprocess
 import sys
 import threading
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import ddm_core
 from ddm_core.errors import WorkError
 from ddm_core.estimate import Costs, registered_costs
+from ddm_core.shipped import checkpoints_folder
 
-__all__ = ["Catalogue", "CatalogueSource", "Component", "Field", "SystemCard"]
+__all__ = ["Catalogue", "CatalogueSource", "Component", "Field", "SystemCard", "made_of"]
 
 _SECONDS = 120
+#: Families that other packages can add to.
+_OPEN = ("systems", "routers", "strategies", "samplers", "probes", "metrics")
 
 
 class Field(NamedTuple):
@@ -124,7 +130,12 @@ class CatalogueSource:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._lock = threading.Lock()
-        self._held = _recall(file)
+        self._held, self._of = _recall(file)
+
+    def start(self) -> None:
+        """Ask anew in the background, unless the kept answer is of what there is now."""
+        if not self._of or self._of != made_of():
+            threading.Thread(target=self.refresh, daemon=True).start()
 
     def get(self) -> Catalogue:
         """The catalogue; waits for the child process only where nothing is known yet.
@@ -168,13 +179,28 @@ class CatalogueSource:
         return found
 
 
-def _recall(file: Path) -> tuple[str, Catalogue] | None:
-    """What another server of these runs was told; None where that cannot be read any more."""
+def _recall(file: Path) -> tuple[tuple[str, Catalogue] | None, str]:
+    """What another server of these runs was told, and what that was made of."""
     try:
-        found = _parse(json.loads(file.read_text()))
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    return _stamp(found.checkpoints), found
+        said = json.loads(file.read_text())
+        found = _parse(said)
+        return (_stamp(found.checkpoints), found), str(said.get("made_of", ""))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None, ""
+
+
+def made_of() -> str:
+    """Changes with the program's files and the checkpoints; "" where nobody can tell.
+
+    What other packages bring is theirs to change, without our noticing.
+    """
+    if any(entry_points(group=f"ddm_core.{family}") for family in _OPEN):
+        return ""
+    files = sorted(Path(ddm_core.__file__).parent.rglob("*.py"))
+    times = [path.stat().st_mtime_ns for path in (*files, Path(__file__))]
+    folder = str(checkpoints_folder())
+    parts = (str(len(times)), str(max(times)), folder, _stamp(folder))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _stamp(folder: str) -> str:
@@ -292,7 +318,7 @@ def main() -> None:
     from ddm_core.routers.base import ROUTERS
     from ddm_core.samplers.base import SAMPLERS
     from ddm_core.strategies.base import STRATEGIES
-    from ddm_core.systems import checkpoints_folder, system_names
+    from ddm_core.systems import system_names
 
     said = {
         "systems": [_system(name) for name in system_names()],
@@ -303,6 +329,7 @@ def main() -> None:
         "metrics": [],
         "folder": str(checkpoints_folder()),
         "costs": registered_costs().model_dump(mode="json"),
+        "made_of": made_of(),
     }
     print(json.dumps(said))
 

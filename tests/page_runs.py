@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from test_figures import EXPERTS, SAMPLES, STEPS, make_trace
 
+from app.catalogue import made_of
 from ddm_core.config import make_config
 from ddm_core.estimate import registered_costs
 from ddm_core.records import RunRecord
@@ -17,7 +18,7 @@ EVIL = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script> [a
 
 
 def known(**changes: Any) -> dict[str, Any]:
-    """A catalogue, as the child process prints it."""
+    """A catalogue, as the child process prints it; a server that finds it asks no child."""
     image = {
         "name": "tiny",
         "description": "3 experts on nothing",
@@ -59,6 +60,7 @@ def known(**changes: Any) -> dict[str, Any]:
         "metrics": [],
         "folder": "",
         "costs": registered_costs().model_dump(mode="json"),
+        "made_of": made_of(),
         **changes,
     }
 

@@ -12,7 +12,6 @@ import asyncio
 import gc
 import os
 import socket
-import threading
 import tomllib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -131,7 +130,7 @@ async def _lifespan(dashboard: object) -> AsyncGenerator[None]:
     """Warm up what the first page needs, and collect garbage now and then."""
     from app.state import catalogue_source
 
-    threading.Thread(target=catalogue_source().refresh, daemon=True).start()
+    catalogue_source().start()
     sweeping = asyncio.create_task(_sweep())
     yield
     sweeping.cancel()
