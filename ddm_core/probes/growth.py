@@ -66,9 +66,32 @@ def _twin(scene: Scene, h: float, *, frozen: bool = False, renormalised: bool = 
     return meter
 
 
+@dataclasses.dataclass(frozen=True)
+class _OfTwin(Probe):
+    """What a twin says: as many evaluations as the run's own."""
+
+    costly: ClassVar[bool] = True
+    mixes: ClassVar[float] = 1.0
+    of_experts: ClassVar[bool] = False
+
+
+@dataclasses.dataclass(frozen=True)
+class _Free(_OfTwin):
+    """A twin that begins beside the sample and goes where it goes."""
+
+    h: float = setting(0.01, "length of the perturbation of x_T", low=1e-9, high=100.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Renormalised(_OfTwin):
+    """A twin that is put back to the same distance after every step."""
+
+    h: float = setting(0.01, "distance of the twin at the start of a step", low=1e-9, high=100.0)
+
+
 @register
 @dataclasses.dataclass(frozen=True)
-class PerturbationGrowth(Probe):
+class PerturbationGrowth(_Free):
     """How far a twin has moved away, each step relative to the start; the twin is routed anew.
 
     In float32 keep h well above 1e-4 |x_T|: below, rounding grows instead of the perturbation.
@@ -76,28 +99,18 @@ class PerturbationGrowth(Probe):
 
     name = "perturbation_growth"
     variable = Variable(name, ("step", "sample"), "|dx_s| / |dx_T|, twin re-routed")
-    costly: ClassVar[bool] = True
-    mixes: ClassVar[float] = 1.0
-    of_experts: ClassVar[bool] = False
-
-    h: float = setting(0.01, "length of the perturbation of x_T", low=1e-9, high=100.0)
 
     def begin(self, scene: Scene) -> Meter:
-        return _twin(scene, self.h, frozen=False)
+        return _twin(scene, self.h)
 
 
 @register
 @dataclasses.dataclass(frozen=True)
-class PerturbationGrowthFrozen(Probe):
+class PerturbationGrowthFrozen(_Free):
     """The same, the twin mixed with the weights of the unperturbed sample."""
 
     name = "perturbation_growth_frozen"
     variable = Variable(name, ("step", "sample"), "|dx_s| / |dx_T|, weights frozen")
-    costly: ClassVar[bool] = True
-    mixes: ClassVar[float] = 1.0
-    of_experts: ClassVar[bool] = False
-
-    h: float = setting(0.01, "length of the perturbation of x_T", low=1e-9, high=100.0)
 
     def begin(self, scene: Scene) -> Meter:
         return _twin(scene, self.h, frozen=True)
@@ -105,18 +118,13 @@ class PerturbationGrowthFrozen(Probe):
 
 @register
 @dataclasses.dataclass(frozen=True)
-class PerturbationGrowthRenormalised(Probe):
+class PerturbationGrowthRenormalised(_Renormalised):
     """The same, the twin re-routed and put back to its first distance after every step."""
 
     name = "perturbation_growth_renormalised"
     variable = Variable(
         name, ("step", "sample"), "prod over steps of |dx_s| / h, twin put back to h (Benettin)"
     )
-    costly: ClassVar[bool] = True
-    mixes: ClassVar[float] = 1.0
-    of_experts: ClassVar[bool] = False
-
-    h: float = setting(0.01, "distance of the twin at the start of a step", low=1e-9, high=100.0)
 
     def begin(self, scene: Scene) -> Meter:
         twin = _twin(scene, self.h, renormalised=True)
@@ -134,7 +142,7 @@ class PerturbationGrowthRenormalised(Probe):
 
 @register
 @dataclasses.dataclass(frozen=True)
-class GrowthRate(Probe):
+class GrowthRate(_Renormalised):
     """How fast a small perturbation grows in each step, per unit of time; negative: it shrinks.
 
     Its mean over the path, weighted by the steps' lengths, is the finite-time Lyapunov exponent.
@@ -144,11 +152,6 @@ class GrowthRate(Probe):
     variable = Variable(
         name, ("step", "sample"), "ln(|dx_s| / h) / |t - s|, twin put back to h (Benettin)"
     )
-    costly: ClassVar[bool] = True
-    mixes: ClassVar[float] = 1.0
-    of_experts: ClassVar[bool] = False
-
-    h: float = setting(0.01, "distance of the twin at the start of a step", low=1e-9, high=100.0)
 
     def begin(self, scene: Scene) -> Meter:
         twin = _twin(scene, self.h, renormalised=True)

@@ -9,6 +9,7 @@ weights frozen only the first is left, and the difference of the two is what rou
 from __future__ import annotations
 
 import dataclasses
+from abc import abstractmethod
 from typing import ClassVar
 
 import torch
@@ -103,53 +104,82 @@ class LocalLipschitz(Probe):
         return meter
 
 
+@dataclasses.dataclass(frozen=True)
+class _Slope(Probe):
+    """Slopes of the field over random directions, by central differences.
+
+    Central, because one-sided differences are off by percents in float32 at the step lengths where
+    rounding does not show.
+    """
+
+    costly: ClassVar[bool] = True
+    of_experts: ClassVar[bool] = False
+    #: Whether the field is that of the sample's own weights, not of the router's at x + hu.
+    frozen: ClassVar[bool] = False
+
+    directions: int = setting(1, "random directions per step", low=1, high=100)
+    h: float = setting(0.1, "step length", low=1e-9, high=100.0)
+
+    def begin(self, scene: Scene) -> Meter:
+        return lambda step: self.of(
+            _slopes(scene, step, self.directions, self.h, frozen=self.frozen)
+        )
+
+    @staticmethod
+    @abstractmethod
+    def of(slopes: list[Tensor]) -> Tensor:
+        """One number [sample] of the slopes [sample] of all directions."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _MeanSlope(_Slope):
+    mixes: ClassVar[float] = 2.0
+
+    @staticmethod
+    def of(slopes: list[Tensor]) -> Tensor:
+        # One after another, as they always were summed.
+        return sum(slopes[1:], start=slopes[0]) / len(slopes)
+
+
+@dataclasses.dataclass(frozen=True)
+class _LargestSlope(_Slope):
+    mixes: ClassVar[float] = 8.0
+
+    directions: int = setting(4, "random directions per step", low=1, high=100)
+
+    @staticmethod
+    def of(slopes: list[Tensor]) -> Tensor:
+        return torch.stack(slopes).amax(dim=0)
+
+
 @register
 @dataclasses.dataclass(frozen=True)
-class LocalLipschitzDifference(Probe):
+class LocalLipschitzDifference(_MeanSlope):
     """Mean slope of the routed field over random directions, by central differences.
 
-    A random direction sees a third or so of the largest singular value. Central, because one-sided
-    differences are off by percents in float32 at the step lengths where rounding does not show.
+    A random direction sees a third or so of the largest singular value.
     """
 
     name = "local_lipschitz_difference"
     variable = Variable(
         name, ("step", "sample"), "mean over random unit u of |v(x+hu) - v(x-hu)| / 2h, re-routed"
     )
-    costly: ClassVar[bool] = True
-    mixes: ClassVar[float] = 2.0
-    of_experts: ClassVar[bool] = False
-
-    directions: int = setting(1, "random directions per step", low=1, high=100)
-    h: float = setting(0.1, "step length", low=1e-9, high=100.0)
-
-    def begin(self, scene: Scene) -> Meter:
-        return lambda step: _mean(_slopes(scene, step, self.directions, self.h, frozen=False))
 
 
 @register
 @dataclasses.dataclass(frozen=True)
-class LocalLipschitzDifferenceMax(Probe):
+class LocalLipschitzDifferenceMax(_LargestSlope):
     """Largest slope of the routed field over random directions, by central differences."""
 
     name = "local_lipschitz_difference_max"
     variable = Variable(
         name, ("step", "sample"), "max over random unit u of |v(x+hu) - v(x-hu)| / 2h, re-routed"
     )
-    costly: ClassVar[bool] = True
-    mixes: ClassVar[float] = 8.0
-    of_experts: ClassVar[bool] = False
-
-    directions: int = setting(4, "random directions per step", low=1, high=100)
-    h: float = setting(0.1, "step length", low=1e-9, high=100.0)
-
-    def begin(self, scene: Scene) -> Meter:
-        return lambda step: _most(_slopes(scene, step, self.directions, self.h, frozen=False))
 
 
 @register
 @dataclasses.dataclass(frozen=True)
-class LocalLipschitzFrozen(Probe):
+class LocalLipschitzFrozen(_MeanSlope):
     """Mean slope of the field with the sample's weights: what the experts add by themselves."""
 
     name = "local_lipschitz_frozen"
@@ -158,20 +188,12 @@ class LocalLipschitzFrozen(Probe):
         ("step", "sample"),
         "mean over random unit u of |v(x+hu) - v(x-hu)| / 2h, weights frozen",
     )
-    costly: ClassVar[bool] = True
-    mixes: ClassVar[float] = 2.0
-    of_experts: ClassVar[bool] = False
-
-    directions: int = setting(1, "random directions per step", low=1, high=100)
-    h: float = setting(0.1, "step length", low=1e-9, high=100.0)
-
-    def begin(self, scene: Scene) -> Meter:
-        return lambda step: _mean(_slopes(scene, step, self.directions, self.h, frozen=True))
+    frozen = True
 
 
 @register
 @dataclasses.dataclass(frozen=True)
-class LocalLipschitzFrozenMax(Probe):
+class LocalLipschitzFrozenMax(_LargestSlope):
     """Largest slope of the field with the weights at the sample, over random directions."""
 
     name = "local_lipschitz_frozen_max"
@@ -180,21 +202,4 @@ class LocalLipschitzFrozenMax(Probe):
         ("step", "sample"),
         "max over random unit u of |v(x+hu) - v(x-hu)| / 2h, weights frozen",
     )
-    costly: ClassVar[bool] = True
-    mixes: ClassVar[float] = 8.0
-    of_experts: ClassVar[bool] = False
-
-    directions: int = setting(4, "random directions per step", low=1, high=100)
-    h: float = setting(0.1, "step length", low=1e-9, high=100.0)
-
-    def begin(self, scene: Scene) -> Meter:
-        return lambda step: _most(_slopes(scene, step, self.directions, self.h, frozen=True))
-
-
-def _mean(slopes: list[Tensor]) -> Tensor:
-    # One after another, as they always were summed.
-    return sum(slopes[1:], start=slopes[0]) / len(slopes)
-
-
-def _most(slopes: list[Tensor]) -> Tensor:
-    return torch.stack(slopes).amax(dim=0)
+    frozen = True
