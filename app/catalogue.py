@@ -18,10 +18,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import ddm_core
+from ddm_core import shipped
 from ddm_core.errors import WorkError
 from ddm_core.estimate import Costs, registered_costs
-from ddm_core.shipped import checkpoints_folder
 
 __all__ = ["Catalogue", "CatalogueSource", "Component", "Field", "SystemCard", "made_of"]
 
@@ -196,9 +195,9 @@ def made_of() -> str:
     """
     if any(entry_points(group=f"ddm_core.{family}") for family in _OPEN):
         return ""
-    files = sorted(Path(ddm_core.__file__).parent.rglob("*.py"))
+    files = sorted(Path(shipped.__file__).parent.rglob("*.py"))
     times = [path.stat().st_mtime_ns for path in (*files, Path(__file__))]
-    folder = str(checkpoints_folder())
+    folder = str(shipped.checkpoints_folder())
     parts = (str(len(times)), str(max(times)), folder, _stamp(folder))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -327,7 +326,7 @@ def main() -> None:
         "samplers": _components(SAMPLERS),
         "probes": _components(PROBES),
         "metrics": [],
-        "folder": str(checkpoints_folder()),
+        "folder": str(shipped.checkpoints_folder()),
         "costs": registered_costs().model_dump(mode="json"),
         "made_of": made_of(),
     }

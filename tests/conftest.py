@@ -156,13 +156,14 @@ def browser(launch_options: dict[str, Any]) -> Iterator[Any]:
         opened.close()
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session either: each server has workers that hold a gigabyte together.
+@pytest.fixture(scope="module")
 def dashboard(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[Path], str]]:
     """Call it with a folder of runs: the address of a dashboard that shows them.
 
-    One server a folder; all end with the session.
+    One server a folder; all end with the module.
     """
     logs = tmp_path_factory.mktemp("dashboards")
     running: dict[Path, Dashboard] = {}

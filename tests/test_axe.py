@@ -10,8 +10,8 @@ from typing import Any
 
 import axe_playwright_python
 import pytest
+from browsing import settled
 from page_runs import image_run, known, point_runs
-from test_browser import settled
 
 from ddm_core.store import Store
 

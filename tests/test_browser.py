@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from browsing import settled, windows
 from page_runs import EVIL, image_run, known, point_runs
 from test_figures import STEPS
 
@@ -21,8 +22,6 @@ from ddm_core.config import make_config
 from ddm_core.export import csv_bytes
 from ddm_core.jobs import Jobs
 from ddm_core.store import Store
-
-PATIENCE = 60_000  # milliseconds
 
 
 @pytest.fixture(scope="module")
@@ -44,28 +43,14 @@ def page(
     browser: Any, shown: Store, dashboard: Callable[[Path], str]
 ) -> Iterator[Callable[..., Any]]:
     """Open an address of the dashboard in a fresh window; scripts that fail fail the test."""
-    faults: list[str] = []
-    windows: list[Any] = []
+    with windows(browser) as opened:
 
-    def go(path: str, **options: Any) -> Any:
-        window = browser.new_page(viewport={"width": 1440, "height": 1000}, **options)
-        windows.append(window)
-        window.set_default_timeout(PATIENCE)
-        window.on("pageerror", lambda error: faults.append(str(error)))
-        window.goto(f"{dashboard(shown.root)}/{path}")
-        window.wait_for_selector("h1")
-        settled(window)
-        return window
+        def go(path: str, **options: Any) -> Any:
+            window = opened(f"{dashboard(shown.root)}/{path}", **options)
+            settled(window)
+            return window
 
-    yield go
-    for window in windows:
-        window.close()
-    assert not faults
-
-
-def settled(window: Any) -> None:
-    """Wait until the page is drawn whole: half-way, parts of the last one are still there."""
-    window.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+        yield go
 
 
 def step(window: Any) -> str | None:

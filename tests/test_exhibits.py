@@ -14,9 +14,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from browsing import PATIENCE, settled
 from page_runs import image_run, known
 from PIL import Image
-from test_browser import PATIENCE, settled
 
 from app.exhibits import paper
 from app.exhibits.stamp import Stamp, in_pdf, in_png, in_svg

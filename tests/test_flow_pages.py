@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import streamlit as st
+from browsing import PATIENCE, settled, windows
 from page_runs import image_run, known, point_runs
 from streamlit.testing.v1 import AppTest
 from test_axe import OVERLAPS, SIDEWAYS
@@ -28,8 +29,6 @@ from ddm_core.jobs import Jobs
 from ddm_core.records import RunRecord
 from ddm_core.store import Store
 from ddm_core.summary import Estimate
-
-PATIENCE = 60_000  # milliseconds
 
 
 @pytest.fixture(scope="module")
@@ -118,28 +117,14 @@ def page(
     browser: Any, shown: Store, dashboard: Callable[[Path], str]
 ) -> Iterator[Callable[..., Any]]:
     """Open an address of the dashboard in a fresh window; scripts that fail fail the test."""
-    errors: list[str] = []
-    windows: list[Any] = []
+    with windows(browser) as opened:
 
-    def go(path: str, **options: Any) -> Any:
-        window = browser.new_page(viewport={"width": 1440, "height": 1000}, **options)
-        windows.append(window)
-        window.set_default_timeout(PATIENCE)
-        window.on("pageerror", lambda error: errors.append(str(error)))
-        window.goto(f"{dashboard(shown.root)}/{path}")
-        window.wait_for_selector("h1")
-        settled(window)
-        return window
+        def go(path: str, **options: Any) -> Any:
+            window = opened(f"{dashboard(shown.root)}/{path}", **options)
+            settled(window)
+            return window
 
-    yield go
-    for window in windows:
-        window.close()
-    assert not errors
-
-
-def settled(window: Any) -> None:
-    """Wait until the page is drawn whole."""
-    window.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+        yield go
 
 
 def whole(window: Any) -> None:

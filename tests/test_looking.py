@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from browsing import windows
 from page_runs import EVIL, known, point_runs
 from test_figures import SHOWN, STEPS, make_trace
 from test_parting import other
@@ -76,23 +77,14 @@ def page(
     browser: Any, shown: Store, dashboard: Callable[[Path], str]
 ) -> Iterator[Callable[..., Any]]:
     """Open an address in a fresh window and wait for the player; faulty scripts fail the test."""
-    faults: list[str] = []
-    windows: list[Any] = []
+    with windows(browser) as opened:
 
-    def go(path: str, **options: Any) -> Any:
-        window = browser.new_page(viewport={"width": 1440, "height": 1000}, **options)
-        windows.append(window)
-        window.set_default_timeout(PATIENCE)
-        window.on("pageerror", lambda error: faults.append(str(error)))
-        window.goto(f"{dashboard(shown.root)}/{path}")
-        window.wait_for_selector(".player[data-order]")
-        return window
+        def go(path: str, **options: Any) -> Any:
+            window = opened(f"{dashboard(shown.root)}/{path}", **options)
+            window.wait_for_selector(".player[data-order]")
+            return window
 
-    yield go
-    for window in windows:
-        assert window.evaluate("() => window.hacked") is None
-        window.close()
-    assert not faults
+        yield go
 
 
 @pytest.fixture(scope="module")

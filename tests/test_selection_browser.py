@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from test_browser import PATIENCE, settled
+from browsing import PATIENCE, settled
 from test_map_page import catalogue
 
 from app.figures import map as figure

@@ -11,10 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 import streamlit as st
+from browsing import settled
 from page_runs import image_run, known
 from streamlit.testing.v1 import AppTest
 from test_branches import ignore
-from test_browser import settled
 
 from app.branch_tree import MOST_LANES, difference_picture, family, number_of, table, tree_data
 from app.views.change import with_temperature

@@ -11,6 +11,7 @@ from app.components.field import field, field_data
 from app.figures import flow as figures
 from app.figures.flow import GROUNDS, FlowInfo
 from app.flows import FoundFlow
+from app.views.groups import picked_group
 from ddm_core.config import make_config
 from ddm_core.records import RunRecord
 
@@ -27,7 +28,9 @@ def page() -> None:
     """Draw the page."""
     st.title("What flow does the router make?", anchor=False)
     state.publish("flow", "flows", "ground", "panels", "sample", "chosen", "job")
-    runs = _runs()
+    runs = picked_group(
+        flows.in_the_plane(state.store().runs(), state.catalogue()), "flow", hide_label=True
+    )
     if not runs:
         _none_yet()
         return
@@ -56,35 +59,6 @@ def page() -> None:
             "The flow of these routes has not been computed yet; it takes a few seconds, once.",
             icon=":material/air:",
         )
-
-
-def _runs() -> list[RunRecord]:
-    """The runs in view: those of one comparison, or one run, of a system of points."""
-    groups: dict[str, list[RunRecord]] = {}
-    for run in flows.in_the_plane(state.store().runs(), state.catalogue()):
-        groups.setdefault(run.comparison or run.id, []).insert(0, run)
-    if not groups:
-        return []
-    named = [one for one in (state.view("comparison"), state.view("run")) if one in groups]
-    # A branch of one sample is a page to come to, not one to start from.
-    whole = [id for id, runs in groups.items() if runs[0].config.branch is None]
-    picked = parts.choice(
-        "Runs",
-        "flow",
-        list(groups),
-        default=next(iter([*named, *whole, *groups])),
-        says=lambda one: _says(groups[one]),
-        hide_label=True,
-    )
-    return groups[picked]
-
-
-def _says(runs: Sequence[RunRecord]) -> str:
-    first = runs[0]
-    words = (f"{first.system}: " + ", ".join(run.router for run in runs),)
-    return " · ".join(
-        (*words, parts.counted(first.config.num, "sample"), state.age(first.created))
-    )
 
 
 def _none_yet() -> None:

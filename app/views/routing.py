@@ -14,6 +14,7 @@ from app.figures import alluvial, dwelling, leaders, usage, weights
 from app.figures.leaders import LeadersInfo
 from app.figures.subjects import Subject
 from app.selection import Selection
+from app.views.groups import picked_group
 from ddm_core.analysis.switching import ORDERS, stages_of
 from ddm_core.records import RunRecord
 
@@ -69,33 +70,12 @@ def page() -> None:
 
 
 def _chosen() -> list[RunRecord]:
-    """The runs in view: a comparison, or one run; only those that choose between experts."""
-    groups: dict[str, list[RunRecord]] = {}
-    for run in state.store().runs():
-        if run.status == "done" and run.router != "monolith":
-            groups.setdefault(run.comparison or run.id, []).insert(0, run)
-    if not groups:
-        return []
-    named = [one for one in (state.view("comparison"), state.view("run")) if one in groups]
-    # A branch of one sample is a page to come to, not one to start from.
-    whole = [id for id, runs in groups.items() if runs[0].config.branch is None]
-    picked = parts.choice(
-        "Runs",
-        "routed",
-        list(groups),
-        default=next(iter([*named, *whole, *groups])),
-        says=lambda one: _says(groups[one]),
-    )
-    if picked in state.store().comparisons():
-        state.show(comparison=picked)
-    return groups[picked][:_MOST]
-
-
-def _says(runs: Sequence[RunRecord]) -> str:
-    first = runs[0]
-    routes = ", ".join(run.router for run in runs)
-    words = (f"{state.system_title(first)}: {routes}", parts.counted(first.config.num, "sample"))
-    return " · ".join((*words, state.age(first.created)))
+    """The runs in view: only those that choose between experts."""
+    done = (run for run in state.store().runs() if run.status == "done")
+    runs = picked_group((run for run in done if run.router != "monolith"), "routed")
+    if runs and runs[0].comparison in state.store().comparisons():
+        state.show(comparison=runs[0].comparison)
+    return runs[:_MOST]
 
 
 def _lead(subjects: Sequence[Subject]) -> int:

@@ -1,0 +1,39 @@
+"""Windows of a real browser: opened, waited for, and held to have no script that fails."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+PATIENCE = 60_000  # milliseconds
+
+
+@contextlib.contextmanager
+def windows(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Call it with an address: a fresh window that shows it. Scripts that fail fail the test."""
+    faults: list[str] = []
+    opened: list[Any] = []
+
+    def go(url: str, **options: Any) -> Any:
+        window = browser.new_page(viewport={"width": 1440, "height": 1000}, **options)
+        opened.append(window)
+        window.set_default_timeout(PATIENCE)
+        window.on("pageerror", lambda error: faults.append(str(error)))
+        window.goto(url)
+        window.wait_for_selector("h1")
+        return window
+
+    yield go
+    for window in opened:
+        if window.is_closed():
+            continue
+        # No name, note or file of anybody's has run.
+        assert window.evaluate("() => window.hacked") is None
+        window.close()
+    assert not faults
+
+
+def settled(window: Any) -> None:
+    """Wait until the page is drawn whole: half-way, parts of the last one are still there."""
+    window.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
