@@ -221,6 +221,11 @@ def test_names_do_not_cover_each_other() -> None:
     ends = np.array([[[-1.0, 0.0], [1.0, 0.0]], [[math.nan] * 2] * 2])
     aside = places(np.array([[0.0, 0.0], [9.0, 9.0]]), ["a long name", ""], ends)
     assert "middle" not in aside[0]
+    # Where there is no room, one is left out rather than both spoiled.
+    heap = np.vstack([np.full((9, 2), 0.5), [[0.0, 0.0], [1.0, 1.0]]])
+    crowded = places(heap, ["in the heap"] * 9 + ["free", ""])
+    assert 0 < len(crowded) < 10
+    assert 9 in crowded
 
 
 def test_colours_of_mixtures_go_from_one_to_all() -> None:

@@ -10,12 +10,16 @@ __all__ = ["places"]
 
 Box = tuple[float, float, float, float]
 _PIXELS = np.array((620.0, 380.0))
+#: Square pixels of another name or point that a name may cover; more, and neither can be read.
+_COVERED = 60.0
 
 
 def places(
     spots: np.ndarray, names: Sequence[str], ends: np.ndarray | None = None
 ) -> dict[int, str]:
     """The side of its point on which each name goes, as Plotly writes it, by place.
+
+    A name for which there is no room is left out: its point says it to who points at it.
 
     Arguments:
         spots: of the points [point, 2].
@@ -29,9 +33,9 @@ def places(
     # Pixels of the plot, roughly: what matters is which labels come near each other.
     least, scale = spots.min(axis=0), _PIXELS / np.where(reach > 0, reach, 1.0)
     spots = (spots - least) * scale
-    taken = [(x - 8, y - 9, x + 8, y + 9) for x, y in spots]
-    if ends is not None:
-        taken += _whiskers(spots, (ends - least) * scale)
+    points: list[Box] = [(x - 8, y - 9, x + 8, y + 9) for x, y in spots]
+    whiskers = [] if ends is None else _whiskers(spots, (ends - least) * scale)
+    written: list[Box] = []
     for i, name in enumerate(names):
         if not name:
             continue
@@ -47,10 +51,12 @@ def places(
             "top left": (x - 4 - width, y + 9, x - 4, y + 25),
             "bottom left": (x - 4 - width, y - 25, x - 4, y - 9),
         }
-        others = [box for j, box in enumerate(taken) if j != i]
-        best = min(boxes, key=lambda side: _cost(boxes[side], others))
+        solid = [*points[:i], *points[i + 1 :], *written]
+        best = min(boxes, key=lambda side: _cost(boxes[side], [*solid, *whiskers]))
+        if _overlap(boxes[best], solid) > _COVERED:
+            continue
         chosen[i] = best
-        taken.append(boxes[best])
+        written.append(boxes[best])
     return chosen
 
 
@@ -66,9 +72,12 @@ def _whiskers(spots: np.ndarray, ends: np.ndarray) -> list[Box]:
 
 def _cost(box: Box, others: Sequence[Box]) -> float:
     """How much of other things a label covers, and how far it leaves the plot."""
-    covered = sum(
+    return _overlap(box, others) + 40 * (max(0.0, -box[0] - 30) + max(0.0, box[2] - 660))
+
+
+def _overlap(box: Box, others: Sequence[Box]) -> float:
+    return sum(
         max(0.0, min(box[2], one[2]) - max(box[0], one[0]))
         * max(0.0, min(box[3], one[3]) - max(box[1], one[1]))
         for one in others
     )
-    return covered + 40 * (max(0.0, -box[0] - 30) + max(0.0, box[2] - 660))

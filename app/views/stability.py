@@ -15,7 +15,7 @@ __all__ = ["page"]
 
 #: How a route decides, beside how good and how stable it is.
 _DECIDES = ("effective_experts", "max_probability", "switches", "dwell")
-_SETS = {"strategies": "strategies", "all": "with the routes of the map"}
+_SETS = {"strategies": "strategies", "all": "also of the map"}
 
 
 def page() -> None:
@@ -68,8 +68,8 @@ def _routes(one: Picked) -> None:
         "stability_quality",
         parts.literal(routes_scatter.finding(info)),
         f"{parts.sentence(f'{info.title}: {info.definition}')} Whiskers: 95% intervals. Colour: "
-        "experts mixed; shape: router temperature. What goes together need not cause one "
-        f"another. {parts.sentence(audit.plan.protocols.get(quality, ''))}",
+        "experts mixed; shape: router temperature. Where names would cover each other, point at "
+        f"a point for its own. What goes together need not cause one another. {parts.sentence(audit.plan.protocols.get(quality, ''))}",
         lambda: routes_scatter.figure(info, state.look()),
         lambda: routes_scatter.table(info),
         Names("route", "Route", list(dict.fromkeys(routers)), default),
