@@ -69,7 +69,8 @@ def _routes(one: Picked) -> None:
         parts.literal(routes_scatter.finding(info)),
         f"{parts.sentence(f'{info.title}: {info.definition}')} Whiskers: 95% intervals. Colour: "
         "experts mixed; shape: router temperature. Where names would cover each other, point at "
-        f"a point for its own. What goes together need not cause one another. {parts.sentence(audit.plan.protocols.get(quality, ''))}",
+        "a point for its own. What goes together need not cause one another. "
+        f"{parts.sentence(audit.plan.protocols.get(quality, ''))}",
         lambda: routes_scatter.figure(info, state.look()),
         lambda: routes_scatter.table(info),
         Names("route", "Route", list(dict.fromkeys(routers)), default),
