@@ -67,11 +67,10 @@ class Noise(NamedTuple):
         # One generator that gets another key: a new one costs twenty times as much, and points
         # spend most of their time here.
         bits = np.random.Philox(key=0)
-        stream, state = np.random.Generator(bits), bits.state
-        key = np.array([0, (purpose << 48) + index], dtype=np.uint64)
-        start = {**state, "state": {**state["state"], "key": key}}
+        stream, start = np.random.Generator(bits), bits.state
+        start["state"]["key"][1] = (purpose << 48) + index
         for seed in self.seeds:
-            key[0] = seed
+            start["state"]["key"][0] = seed
             bits.state = start
             yield stream
 
