@@ -287,7 +287,7 @@ def test_a_sound_system_has_no_faults(ring: tuple[Document, Store]) -> None:
 
 @pytest.mark.parametrize("experts", [2, 64])
 def test_few_and_many_experts(experts: int, tmp_path: Path) -> None:
-    request = Request(system=f"ring:experts={experts}", num=32, budget=1, steps=2, map=False)
+    request = Request(system=f"ring:experts={experts}", num=32, budget=1, steps=4, map=False)
     document = audited(request, Store(tmp_path))
     assert len(document["claims"]) == 4
     assert np.shape(document["accuracy"]["matrix"]) == (10, experts, experts)
