@@ -192,7 +192,7 @@ def make_plan(request: Request, system: System) -> Plan:
 
 def _usual_budget(system: System) -> float:
     if not system.is_image:
-        return 100.0
+        return 75.0
     channels, height, width = system.shape
     return 600.0 if channels * height * width <= 256 else 1800.0
 
