@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,12 @@ def test_pages_without_runs(window: Any, empty: Path, dashboard: Callable[[Path]
 def test_a_slider_moves_the_picture(
     window: Any, full: Path, dashboard: Callable[[Path], str]
 ) -> None:
-    window.goto(f"{dashboard(full)}/?live=ring&temperature=4&k=2")
+    url = dashboard(full)
+    end = time.monotonic() + PATIENCE / 1000
+    while '"digits"' not in (full / ".catalogue.json").read_text():
+        assert time.monotonic() < end, "the server never learned what systems there are"
+        time.sleep(0.2)
+    window.goto(f"{url}/?live=ring&temperature=4&k=2")
     window.wait_for_selector(".player .label:has-text('Top-2, T = 4')")
     slider = window.get_by_role("slider", name="Router temperature")
     assert slider.get_attribute("aria-valuetext") == "4, 4 times softer"
