@@ -210,15 +210,12 @@ def _page(readers: int, minutes: float, interactions: int) -> tuple[list[Row], s
     if done.returncode != 0:
         return [], (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     answer = json.loads(done.stdout)
-    rows = [
-        _row(
-            f"{one['name']} / {one['limit']:g}{' s' if one['unit'] else ''}",
-            one["values"],
-            [one["limit"]] * len(one["values"]),
-            1.0,
-        )
-        for one in answer["figures"]
-    ]
+    rows: list[Row] = []
+    for one in answer["figures"]:
+        values, limit = one["values"], one["limit"]
+        against = 1.0 if limit is None else limit
+        name = f"{one['name']} / {against:g}{' s' if one['unit'] else ''}"
+        rows.append(_row(name, values, [against] * len(values), None if limit is None else 1.0))
     many = answer.get("readers")
     if many:
         name = f"{many['readers']} readers, {many['minutes']:g} min, {len(many['seconds'])} pages"

@@ -212,7 +212,8 @@ def test_files_are_rooms_not_halls() -> None:
 
 
 def test_no_file_belongs_to_one_machine() -> None:
-    words = ["/root/", "/home/", "/Users/", "/workspace/", "C:\\Users", f"{ROOT}/"]
+    homes = ("root", "home", "Users", "workspace")
+    words = [*(f"/{home}/" for home in homes), "C:\\" + "Users", f"{ROOT}/"]
     words += ["pypi.org", "pythonhosted.org", "index-url", "registry.npmjs", "/simple/"]
     others = [path for path in files() if path.name != Path(__file__).name]
     found = {path: [w for w in words if w in (ROOT / path).read_text()] for path in others}

@@ -13,7 +13,7 @@ from app.views import live
 __all__ = ["page"]
 
 #: Small enough for a first picture in seconds on two cores.
-_FIRST = {"num": 16, "steps": 20, "shown": 16, "observed": 16}
+_FIRST = {"num": 12, "steps": 12, "shown": 12, "observed": 12}
 _ROUTES = ["top_k:k=1", "top_k:k=2", "uniform/full"]
 
 
@@ -44,7 +44,10 @@ def page() -> None:
                 args=(first.name,),
                 key="first",
             )
-            st.caption("16 samples from the same noise, 20 steps; a few seconds on two cores.")
+            st.caption(
+                f"{_FIRST['num']} samples from the same noise, {_FIRST['steps']} steps; about ten "
+                "seconds on two cores."
+            )
             if "tour" in st.session_state["pages"]:
                 st.page_link(
                     st.session_state["pages"]["tour"],
