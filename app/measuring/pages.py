@@ -21,11 +21,11 @@ _PAINTED = (
     "() => document.querySelector('h1') && document.querySelector("
     '\'[data-testid="stApp"][data-test-script-state="notRunning"]\')'
 )
-# From the click to the last change of what is in the window, and to the last one on the whole page:
-# figures below the window's edge are drawn after those that one sees. What is looked at is the page
-# itself: the server may say "running" and "done" in one breath, and then the page never shows that
-# it ran. The button is looked up and clicked in one task, so that no redraw can put another one in
-# its place between the two.
+# From the click to the last change of what is in the window, and to the last one on the whole
+# page: figures below the window's edge are drawn after those that one sees. What is looked at is
+# the page itself: the server may say "running" and "done" in one breath, and then the page never
+# shows that it ran. The button is looked up and clicked in one task, so that no redraw can put
+# another one in its place between the two.
 _CLICK = """async (name) => {
     const app = document.querySelector('[data-testid="stApp"]');
     const quiet = 400, longest = 20000;
@@ -39,8 +39,8 @@ _CLICK = """async (name) => {
     };
     const watch = new MutationObserver((records) => {
         const now = performance.now();
-        // Not the button's own colours: they change before anybody has answered. A figure counts as
-        // a whole.
+        // Not the button's own colours: they change before anybody has answered. A figure counts
+        // as a whole.
         const where = new Set(records
             .map((one) => one.target.nodeType === 1 ? one.target : one.target.parentElement)
             .filter((one) => one && !button.parentElement.contains(one))
