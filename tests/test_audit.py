@@ -293,6 +293,12 @@ def test_few_and_many_experts(experts: int, tmp_path: Path) -> None:
     assert np.shape(document["accuracy"]["matrix"]) == (10, experts, experts)
 
 
+def test_one_expert_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="has one expert"):
+        audited(Request(system="ring:experts=1", num=32, steps=4), Store(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_damaged_part_is_told_in_a_sentence(ring: tuple[Document, Store]) -> None:
     _, store = ring
     (folder,) = (store.root / "audits").iterdir()

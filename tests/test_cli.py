@@ -259,6 +259,13 @@ def test_lists_name_and_describe(ddm: Cli, family: str, member: str) -> None:
     assert member in out
 
 
+@pytest.mark.parametrize("option", ["--label", "--guidance", "--num"])
+def test_a_value_of_the_wrong_kind_names_its_option(ddm: Cli, option: str) -> None:
+    code, out, err = ddm("sample", "ring", option, "three")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {option}: ")
+
+
 def test_a_taken_port_is_a_sentence(ddm: Cli) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -146,3 +146,11 @@ def test_kill_while_deleting_loses_no_run_and_doubles_none(store: Store) -> None
         store.trash.restore(batch.id)
     assert {run.id: files(store.folder(run.id)) for run in store.runs()} == before
     assert store.unreadable == {}
+
+
+def test_the_trash_of_what_is_no_folder_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "runs"
+    file.write_text("")
+    with pytest.raises(RequestError, match="it is no folder"):
+        Store(file).trash.batches()
+    assert Store(tmp_path / "none").trash.batches() == []

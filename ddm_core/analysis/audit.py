@@ -85,7 +85,6 @@ def audit(
     extractor = extractor_of(system, "own", device)
     reference = reference_of(system, extractor)
     folder = audit_folder(store, system, request)
-    disk.make_folder(folder)
     plan = _plan(folder, request, system)
     meter = _Meter(plan, len(system.experts), on_state, should_stop)
     begin = time.monotonic()
@@ -146,6 +145,8 @@ def _plan(folder: Path, request: Request, system: System) -> Plan:
         except ValueError:
             raise RequestError(f"{path} is no plan of an audit; delete its folder") from None
     plan = make_plan(request, system)
+    # Only now: an audit that cannot be leaves nothing behind.
+    disk.make_folder(folder)
     with disk.told("begin the audit", folder):
         disk.replace_file(path, plan.model_dump_json(indent=1).encode())
     return plan
