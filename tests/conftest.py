@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 import torch
+from browsing import settled, windows
 from threadpoolctl import threadpool_limits
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -177,6 +178,21 @@ def dashboard(
     yield start
     for server in running.values():
         server.stop()
+
+
+@pytest.fixture
+def page(
+    browser: Any, shown: Any, dashboard: Callable[[Path], str]
+) -> Iterator[Callable[..., Any]]:
+    """Open an address of the dashboard on the module's own `shown` store, in a fresh window."""
+    with windows(browser) as opened:
+
+        def go(path: str, **options: Any) -> Any:
+            window = opened(f"{dashboard(shown.root)}/{path}", **options)
+            settled(window)
+            return window
+
+        yield go
 
 
 def start_dashboard(runs: Path, log: Path) -> Dashboard:

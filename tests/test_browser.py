@@ -5,14 +5,12 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from browsing import settled, windows
 from page_runs import EVIL, image_run, known, point_runs
 from test_figures import STEPS
 
@@ -36,21 +34,6 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Store:
     point_runs(store, "points")
     store.label(store.comparison("pictures")[0].id, tags=[EVIL[:60]], note=EVIL)
     return store
-
-
-@pytest.fixture
-def page(
-    browser: Any, shown: Store, dashboard: Callable[[Path], str]
-) -> Iterator[Callable[..., Any]]:
-    """Open an address of the dashboard in a fresh window; scripts that fail fail the test."""
-    with windows(browser) as opened:
-
-        def go(path: str, **options: Any) -> Any:
-            window = opened(f"{dashboard(shown.root)}/{path}", **options)
-            settled(window)
-            return window
-
-        yield go
 
 
 def step(window: Any) -> str | None:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import streamlit as st
-from browsing import PATIENCE, settled, windows
+from browsing import PATIENCE, settled
 from page_runs import image_run, known, point_runs
 from streamlit.testing.v1 import AppTest
 from test_axe import OVERLAPS, SIDEWAYS
@@ -110,21 +110,6 @@ def test_the_paradox_is_said_where_it_is_and_nowhere_else(info: flow.FlowInfo) -
     assert "paradox" not in said(panel("soft", 1.0, 0.5, 0.5), sharp)
     assert said(panel("soft", 1.0, 0.1), panel("sharp", 2.0, 0.5)).startswith("soft is the smooth")
     assert said(soft) == ""
-
-
-@pytest.fixture
-def page(
-    browser: Any, shown: Store, dashboard: Callable[[Path], str]
-) -> Iterator[Callable[..., Any]]:
-    """Open an address of the dashboard in a fresh window; scripts that fail fail the test."""
-    with windows(browser) as opened:
-
-        def go(path: str, **options: Any) -> Any:
-            window = opened(f"{dashboard(shown.root)}/{path}", **options)
-            settled(window)
-            return window
-
-        yield go
 
 
 def whole(window: Any) -> None:

@@ -45,8 +45,8 @@ def page() -> None:
                 key="first",
             )
             st.caption(
-                f"{_FIRST['num']} samples from the same noise, {_FIRST['steps']} steps; about ten "
-                "seconds on two cores."
+                f"{_FIRST['num']} samples from the same noise, {_FIRST['steps']} steps; about a "
+                "quarter of a minute on two cores."
             )
             if "tour" in st.session_state["pages"]:
                 st.page_link(
