@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,15 +166,20 @@ def choice(
     key = f"choice_{name}"
     st.session_state[key] = wanted if wanted in options else first
     visibility = "collapsed" if hide_label else "visible"
+    words = _told_apart(options, says)
 
     def chosen() -> None:
-        state.show(**{name: st.session_state[key] or first})
+        picked = st.session_state[key] or first
+        # The browser answers with an option's words. Where they have changed since it got them
+        # ("just now", "1 min ago"), they name nothing, and nobody has chosen anything.
+        if picked in options:
+            state.show(**{name: picked})
 
     if segmented or pills:
         (st.pills if pills else st.segmented_control)(
             label,
             options,
-            format_func=says,
+            format_func=lambda one: words.get(one, one),
             key=key,
             on_change=chosen,
             label_visibility=visibility,
@@ -185,13 +191,25 @@ def choice(
         st.selectbox(
             label,
             options,
-            format_func=says,
+            format_func=lambda one: words.get(one, one),
             key=key,
             on_change=chosen,
             label_visibility=visibility,
             help=help,
         )
     return st.session_state[key] or first
+
+
+def _told_apart(options: Sequence[str], says: Callable[[str], str]) -> dict[str, str]:
+    """What each option is called; two that would be called the same say their last six letters.
+
+    A list knows its options by their words alone: of two alike, one could never be chosen.
+    """
+    words = {one: says(one) for one in options}
+    often = Counter(words.values())
+    return {
+        one: f"{said} · {one[-6:]}" if often[said] > 1 else said for one, said in words.items()
+    }
 
 
 def choices(

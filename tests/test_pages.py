@@ -117,6 +117,31 @@ def test_compare_takes_runs_from_the_url_and_forgives_lost_ones(store: Store) ->
     assert app.get("plotly_chart")
 
 
+def test_a_choice_outlives_the_words_that_its_options_had(store: Store) -> None:
+    for comparison in ("older", "newer"):
+        for router in ("top_k:k=1", "full"):
+            image_run(store, router, comparison)
+    app = opened("compare", comparison="older")
+    box = app.selectbox(key="choice_comparison")
+    # As of a browser that still has the words from before, when the runs were "just now" made.
+    box.options = ["", "tiny: made just now"]
+    box.set_value("tiny: made just now").run()
+    assert not app.exception
+    assert app.query_params["comparison"] == "older"
+    assert app.selectbox(key="choice_comparison").value == "older"
+
+
+def test_options_that_are_called_the_same_can_be_told_apart(store: Store) -> None:
+    for comparison in ("one-000001", "two-000002"):
+        for router in ("top_k:k=1", "full"):
+            image_run(store, router, comparison)
+    app = opened("compare")
+    options = app.selectbox(key="choice_comparison").options
+    assert [one[-6:] for one in options] == ["000002", "000001"]
+    app.selectbox(key="choice_comparison").select(options[1]).run()
+    assert app.query_params["comparison"] == "one-000001"
+
+
 def test_trace_draws_every_variable_and_a_focus(store: Store) -> None:
     run = image_run(store, "top_k:k=1")
     for sample in ("11", "mean of all", "999"):
