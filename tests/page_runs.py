@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, NamedTuple
 
 import numpy as np
+from streamlit.testing.v1 import AppTest
 from test_figures import EXPERTS, SAMPLES, STEPS, make_trace
 
 from app.catalogue import made_of
@@ -15,6 +17,20 @@ from ddm_core.run import Result, execute
 from ddm_core.store import Store
 
 EVIL = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script> [a](javascript:x)'
+
+
+class Chart(NamedTuple):
+    """A figure as the browser gets it."""
+
+    spec: dict[str, Any]
+    alt: str
+
+
+def charts(app: AppTest) -> list[Chart]:
+    """The figures of a page, in order."""
+    found = [one.proto for one in app.get("bidi_component")]
+    said = [json.loads(one.json) for one in found if one.component_name == "ddm_chart"]
+    return [Chart(json.loads(one["spec"]), one["alt"]) for one in said]
 
 
 def known(**changes: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import streamlit as st
-from page_runs import EVIL, image_run, known
+from page_runs import EVIL, charts, image_run, known
 from small_audit import PICTURE, hostile, small_audit, write_audit
 from streamlit.testing.v1 import AppTest
 
@@ -71,7 +71,7 @@ def test_a_page_draws_an_audit(store: Store, page: str) -> None:
     write_audit(store.root)
     app = opened(page)
     assert not app.exception
-    assert app.get("plotly_chart")
+    assert charts(app)
     assert app.selectbox(key="choice_audit").options[0].startswith("own · ")
 
 
@@ -83,7 +83,7 @@ def test_four_cards_say_verdict_effect_and_n(store: Store) -> None:
         assert word in spoken
     assert "FID(full) − FID(top_k:k=2) = −6 [−6.5, −5.5], n = 64" in spoken.replace("\xa0", " ")
     # The effects and the league: evidence waits until it is asked for.
-    assert len(app.get("plotly_chart")) == 5
+    assert len(charts(app)) == 5
     assert not app.table
     assert "64 samples instead of 2000" in spoken
     assert "threshold: no memory" in spoken
@@ -127,7 +127,7 @@ def test_a_damaged_file_costs_one_sentence(store: Store) -> None:
     app = opened("audit")
     assert not app.exception
     assert words(app).replace("\\", "").count("left out: damaged/audit.json") == 1
-    assert app.get("plotly_chart")
+    assert charts(app)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -54,7 +54,7 @@ SIDEWAYS = """() => {
   const main = document.querySelector("[data-testid=stMain]")
   return main.scrollWidth - main.clientWidth
 }"""
-DRAWN = """() => [...document.querySelectorAll("[data-testid=stPlotlyChart]")]
+DRAWN = """() => [...document.querySelectorAll(".chart, [data-testid=stPlotlyChart]")]
   .every(one => one.querySelector(".main-svg"))"""
 
 

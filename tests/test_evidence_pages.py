@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import streamlit as st
-from page_runs import EVIL, known
+from page_runs import EVIL, charts, known
 from small_audit import hostile, number, small_audit, write_audit
 from small_evidence import TIMES, curve, evidence
 from streamlit.testing.v1 import AppTest
@@ -40,16 +40,16 @@ def spoken(app: AppTest) -> str:
 
 def figures(app: AppTest) -> list[dict[str, Any]]:
     """The figures of a page, as the browser gets them."""
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+    return [chart.spec for chart in charts(app)]
 
 
-@pytest.mark.parametrize(("page", "charts"), [("alignment", 4), ("accuracy", 9)])
-def test_a_page_draws_its_evidence(store: Store, page: str, charts: int) -> None:
+@pytest.mark.parametrize(("page", "count"), [("alignment", 4), ("accuracy", 9)])
+def test_a_page_draws_its_evidence(store: Store, page: str, count: int) -> None:
     write_audit(store.root, **evidence())
     app = opened(page)
     assert not app.exception
-    assert len(app.get("plotly_chart")) == charts
-    assert all(chart.proto.alt for chart in app.get("plotly_chart"))
+    assert len(charts(app)) == count
+    assert all(chart.alt for chart in charts(app))
 
 
 @pytest.mark.parametrize(("page", "verdict"), [*zip(PAGES, (2, 3, 4), strict=True)])
@@ -73,7 +73,7 @@ def test_disagreement_shows_buckets_and_their_samples(store: Store) -> None:
     app = opened("disagreement")
     assert not app.exception
     # Buckets, time, pixels, correlations; no route of this audit has a disagreement of its own.
-    assert len(app.get("plotly_chart")) == 4
+    assert len(charts(app)) == 4
     assert len(app.get("image")) == 4
     said = spoken(app)
     assert "Spearman 0.3 [0.2, 0.4], n = 64, p = 0.001" in said
@@ -89,7 +89,7 @@ def test_routes_are_compared_where_they_have_both_numbers(store: Store) -> None:
     write_audit(store.root).write_text(json.dumps(document))
     app = opened("disagreement")
     assert not app.exception
-    assert len(app.get("plotly_chart")) == 5
+    assert len(charts(app)) == 5
 
 
 def test_a_distance_has_several_definitions_and_both_directions(store: Store) -> None:
@@ -109,7 +109,7 @@ def test_a_distance_has_several_definitions_and_both_directions(store: Store) ->
     write_audit(store.root, **found)
     app = opened("alignment", routes="top_k:k=1")
     assert not app.exception
-    assert len(app.get("plotly_chart")) == 5
+    assert len(charts(app)) == 5
     assert "|phi(x0_hat) - mu_k|" in spoken(app)
     other = opened("alignment", routes="top_k:k=1", distance="cluster_distance_noised")
     assert not other.exception
@@ -126,7 +126,7 @@ def test_what_is_missing_is_said_and_what_to_do(store: Store, page: str) -> None
     write_audit(store.root)
     app = opened(page)
     assert not app.exception
-    assert not app.get("plotly_chart")
+    assert not charts(app)
     said = {
         "alignment": "No route of this audit chose",
         "accuracy": "no real data",
@@ -152,11 +152,11 @@ def test_parts_of_a_section_may_be_missing(store: Store) -> None:
     write_audit(store.root, **some, claims=[])
     app = opened("alignment")
     assert not app.exception
-    assert len(app.get("plotly_chart")) == 3
+    assert len(charts(app)) == 3
     assert "no real data" in spoken(app)
     app = opened("disagreement")
     assert not app.exception
-    assert len(app.get("plotly_chart")) == 2
+    assert len(charts(app)) == 2
     assert "Samples of this system are points" in spoken(app)
     assert "Too few samples to part them into buckets" in spoken(app)
     # Without real data nobody can say where in the image: the reason is another one.

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import streamlit as st
-from page_runs import EVIL, image_run, known, point_runs
+from page_runs import EVIL, charts, image_run, known, point_runs
 from streamlit.testing.v1 import AppTest
 from test_figures import EXPERTS, STEPS, make_trace
 
@@ -95,10 +95,9 @@ def test_compare_draws_a_comparison_of_pictures(store: Store) -> None:
     runs = [image_run(store, router, "c1") for router in ("top_k:k=1", "full")]
     app = opened("compare", comparison="c1", sample="11", axis="t")
     assert not app.exception
-    charts = app.get("plotly_chart")
-    assert len(charts) >= 6
-    shown = [json.loads(chart.proto.spec) for chart in charts]
-    assert any(len(one["layout"].get("meta", {}).get("cursor", [])) == STEPS for one in shown)
+    shown = charts(app)
+    assert len(shown) >= 6
+    assert any(len(one.spec["layout"].get("meta", {}).get("cursor", [])) == STEPS for one in shown)
     assert "same noise 00aa00aa" in words(app) or "same noise (x_T 00aa00aa)" in words(app)
     assert runs[0].router in app.selectbox(key="choice_comparison").options[0]
 
@@ -107,14 +106,14 @@ def test_compare_draws_points_and_a_monolith(store: Store) -> None:
     point_runs(store, "c2")
     app = opened("compare", comparison="c2")
     assert not app.exception
-    assert app.get("plotly_chart")
+    assert charts(app)
 
 
 def test_compare_takes_runs_from_the_url_and_forgives_lost_ones(store: Store) -> None:
     runs = [image_run(store, router) for router in ("top_k:k=1", "full")]
     app = opened("compare", runs=f"{runs[0].id},nothing,{runs[1].id}")
     assert not app.exception
-    assert app.get("plotly_chart")
+    assert charts(app)
 
 
 def test_a_choice_outlives_the_words_that_its_options_had(store: Store) -> None:

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as some
-from page_runs import image_run
+from page_runs import charts, image_run
 from test_pages import opened, store, words
 
 from app.figures import series
@@ -169,7 +169,7 @@ def test_by_variable_by_seed_and_what_the_page_then_shows(store: Store) -> None:
     assert "sample 11" in words(app)
     numbers = app.dataframe[0].value
     assert set(numbers.columns) == {"number", "chosen", "n", "others", "n of others"}
-    assert "2 of 3 chosen" in str([one.proto.spec for one in app.get("plotly_chart")])
+    assert "2 of 3 chosen" in str(charts(app))
     assert seeds_table(Selection(None, (11, 12), "lasso"), [run.id]).to_dict("list") == {
         "run": [run.id] * 2,
         "seed": [11, 12],

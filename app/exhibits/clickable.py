@@ -5,21 +5,21 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 from PIL import Image
 
 from app import parts, state
-from app.exhibits.exhibits import export_menu, stamp
+from app.components.chart import chart
+from app.exhibits.exhibits import drawn_json, export_menu, stamp
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 __all__ = ["Names", "clickable", "sample_picture"]
 
-_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]}
 #: Where there is no room beside the figure the panel goes below it.
 _NARROW = """<style>@media (max-width: 1100px) {
 [class*="st-key-beside_"] [data-testid="stColumn"] { min-width: 100%; }
@@ -60,8 +60,7 @@ def clickable(
     """A figure as `parts.exhibit` shows it; a click on a point changes the panel beside.
 
     Arguments:
-        figure: every point's customdata begins with the name by which it is picked. It must not
-            depend on what is picked: the chart would forget the click.
+        figure: every point's customdata begins with the name by which it is picked.
         panel: draws what belongs to a name.
     """
     st.html(_NARROW)
@@ -76,29 +75,22 @@ def clickable(
         if as_table:
             st.dataframe(table(), hide_index=True, height=420, placeholder="–")
         else:
-            chart = f"clickable_{name}"
-            st.plotly_chart(
-                state.kept(figure, name, *key, state.look()),
-                theme=None,
-                config=_CONFIG,
-                key=chart,
+            place = f"clickable_{name}"
+            chart(
+                drawn_json(name, figure, key),
                 alt=alt or f"{title}. {says}",
-                on_select=lambda: _clicked(chart, names),
-                selection_mode="points",
+                key=place,
+                on_pick=lambda: _clicked(st.session_state[place]["pick"], names),
             )
     with right:
         picked = parts.choice(names.label, names.part, names.options, default=names.default)
         panel(picked)
 
 
-def _clicked(chart: str, names: Names) -> None:
-    """Show what was clicked on; a click beside every point changes nothing."""
-    points: list[dict[str, Any]] = st.session_state[chart]["selection"]["points"]
-    for point in points:
-        data = point.get("customdata") or [""]
-        name = data[0] if isinstance(data, list) else data.get("0", "")
-        if name in names.options:
-            state.show(**{names.part: name})
+def _clicked(name: str | None, names: Names) -> None:
+    """Show what was clicked on; a point that has no name changes nothing."""
+    if name in names.options:
+        state.show(**{names.part: name})
 
 
 def sample_picture(address: str | None, alt: str) -> None:

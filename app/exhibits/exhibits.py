@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from app import state
+from app.components.chart import chart
 from app.exhibits import paper
 from app.exhibits.stamp import Stamp
 from ddm_core.export import csv_bytes, parquet_bytes
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 __all__ = [
     "comparison_lines",
     "csv_button",
+    "drawn_json",
     "exhibit",
     "export_menu",
     "run_lines",
     "stamp",
 ]
 
-_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]}
 #: The lines that draw a figure again where a page names no shorter ones.
 _FROM_JSON = """\
 import plotly.io as pio
@@ -94,14 +95,22 @@ def exhibit(
         if as_table:
             st.dataframe(table(), hide_index=True, height=300, placeholder="–")
         else:
-            drawn = figure() if key is None else state.kept(figure, name, *key, state.look())
-            st.plotly_chart(
-                drawn,
-                theme=None,
-                config=_CONFIG,
-                key=f"figure_{name}",
+            chart(
+                drawn_json(name, figure, key),
                 alt=alt or f"{title}. {says}",
+                key=f"figure_{name}",
             )
+
+
+def drawn_json(
+    name: str, figure: Callable[[], go.Figure], key: tuple[Hashable, ...] | None
+) -> str:
+    """A figure as the browser gets it, made once where a key says what it is of."""
+
+    def made() -> str:
+        return str(figure().to_json(validate=False))
+
+    return made() if key is None else state.kept(made, name, *key, state.look())
 
 
 def run_lines(run: str, call: str) -> str:

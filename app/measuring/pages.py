@@ -44,7 +44,7 @@ _CLICK = """async (name) => {
         const where = new Set(records
             .map((one) => one.target.nodeType === 1 ? one.target : one.target.parentElement)
             .filter((one) => one && !button.parentElement.contains(one))
-            .map((one) => one.closest('[data-testid="stPlotlyChart"]') || one));
+            .map((one) => one.closest('.js-plotly-plot') || one));
         if (where.size) last = now;
         if ([...where].some(inWindow)) seen = now;
     });

@@ -50,11 +50,15 @@ def main(
 
     _without_delay()
     from starlette.middleware import Middleware
+    from starlette.routing import Mount
+    from starlette.staticfiles import StaticFiles
 
     dashboard = st.App(
         _HERE / "main.py",
         lifespan=_lifespan,
         on_script_error=_in_words,
+        # Plotly's script, as its Python package brings it; components/chart.js asks for it.
+        routes=[Mount("/plotly", StaticFiles(packages=[("plotly", "package_data")]))],
         middleware=[Middleware(Headers, hosts=names_of(host, names))],
     )
     dashboard.run(config=options(port, host, names))

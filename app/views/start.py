@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import forms, parts, state
 from app.catalogue import Catalogue, SystemCard
+from app.components.chart import chart
 from app.figures import points
 from app.views import live
 
@@ -119,13 +120,13 @@ def _system(card: SystemCard) -> None:
                 f"their own cluster (`{card.name}:error=0.5`), and see the smoothest route, "
                 "the full ensemble, become the worst."
             )
-            left.plotly_chart(
-                points.cloud(cloud, state.look()),
-                theme=None,
-                config={"displayModeBar": False},
-                key=f"cloud_{card.name}",
-                alt=f"the {card.experts} clusters of {card.name}, a colour per expert",
-            )
+            with left:
+                chart(
+                    str(points.cloud(cloud, state.look()).to_json()),
+                    alt=f"the {card.experts} clusters of {card.name}, a colour per expert",
+                    key=f"cloud_{card.name}",
+                    bar=False,
+                )
     if st.session_state.pop(f"open_{card.name}", False):
         _go({"system": card.name})
 

@@ -20,7 +20,7 @@ from ddm_core import disk
 from ddm_core.analysis.document import Measured, document
 from ddm_core.analysis.held_out import held_out
 from ddm_core.analysis.parts import Part, load_part, measure_part, save_part
-from ddm_core.analysis.plan import SENSITIVITY_CALLS, Entry, Plan, Request, make_plan
+from ddm_core.analysis.plan import Entry, Plan, Request, make_plan
 from ddm_core.analysis.truth import Truth, load_truth, measure_truth, save_truth
 from ddm_core.devices import device_name, pick_device
 from ddm_core.errors import RequestError
@@ -227,7 +227,7 @@ class _Meter:
         steps, few = plan.request.steps, plan.stability_samples
         self.cost = plan.cost(entry, self.experts)
         base = steps * few * entry.calls
-        curves = [base * SENSITIVITY_CALLS, base * 0.5, base, base * 2]
+        curves = [base * entry.sensitivity_calls, base * 0.5, base, base * 2]
         self.phases = [max(0.0, self.cost - sum(curves)), *curves]
         self.phase, self.last = 0, -1.0
         self.text = entry.router + (f" on {entry.system}" if entry.system else "")

@@ -98,7 +98,7 @@ def measure_part(
     few = config.model_copy(update={"num": plan.stability_samples})
     try:
         sampled = _sample(config, system, store, tags, on_progress)
-        stability = sensitivity(few, system, on_progress)
+        stability = sensitivity(few, system, on_progress, mapped=entry.system is not None)
         curve = convergence(few, system, on_progress)
     except Cancelled:
         raise

@@ -22,9 +22,11 @@ __all__ = ["Entry", "Plan", "Request", "make_plan", "parse_budget"]
 #: Expert calls that the sensitivities of one sample and step cost per call of its route: twins
 #: re-routed, frozen and renormalised, central differences along one direction re-routed and
 #: frozen and along two for the largest, and a power iteration of a JVP and a VJP.
-SENSITIVITY_CALLS = 21
+_SENSITIVITY_CALLS = 21
+#: On a system that is only there for the map: the twin and the power iteration, which it shows.
+_MAP_SENSITIVITY_CALLS = 11
 #: Changes with what a part of an audit holds: parts of another kind are made anew.
-PARTS = 2
+PARTS = 3
 #: Steps of the three grids of a convergence curve, in units of the plan's steps.
 GRIDS = (0.5, 1.0, 2.0)
 #: Samples on which probes look at all experts, where not all samples are asked for.
@@ -112,6 +114,12 @@ class Entry(BaseModel):
     dense: bool = False
 
 
+    @property
+    def sensitivity_calls(self) -> int:
+        """What the sensitivities of a sample and step cost, in calls of the route."""
+        return _SENSITIVITY_CALLS if self.system is None else _MAP_SENSITIVITY_CALLS
+
+
 class Plan(BaseModel):
     """All of it."""
 
@@ -161,6 +169,9 @@ def make_plan(request: Request, system: System) -> Plan:
     budget = request.budget or _usual_budget(system)
     calls = budget * PLANNED * _pace(request, system)
     scopes = (TEMPERATURES, TEMPERATURES[1:], TEMPERATURES[1:3], ()) if request.map else ((),)
+    if request.num is not None and request.budget is None:
+        # Who names the number of samples and no time gets all of the map, however long it takes.
+        scopes = scopes[:1]
     stability = (24 if budget >= 60 else 16) if system.is_image else 256
     plan = None
     # Real images are cheap, and a router's calibration hangs on the few that surprise it.
@@ -242,7 +253,7 @@ def _cost(entry: Entry, experts: int, num: int, stability: int, steps: int) -> f
     if entry.system is not None:
         looked_at = 0
     dense = looked_at * max(0.0, experts - entry.calls)
-    curves = stability * (SENSITIVITY_CALLS + sum(GRIDS)) * entry.calls
+    curves = stability * (entry.sensitivity_calls + sum(GRIDS)) * entry.calls
     return steps * (num * entry.calls + dense + curves)
 
 
