@@ -10,6 +10,7 @@ A *spec* is how a person writes a component: ``top_k:k=2``, ``learned:temperatur
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -83,7 +84,12 @@ def setting(
 
 def settings(component: Any) -> tuple[Setting, ...]:
     """The settings of a component (its class or an instance), in the order of its fields."""
-    cls = component if isinstance(component, type) else type(component)
+    return _settings(component if isinstance(component, type) else type(component))
+
+
+# Hints are text until somebody asks, and asking compiles each of them.
+@functools.cache
+def _settings(cls: Any) -> tuple[Setting, ...]:
     hints = typing.get_type_hints(cls)
     return tuple(
         Setting(

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +33,7 @@ from ddm_core.summary import summarize
 from ddm_core.systems import load_system, name_of
 from ddm_core.systems.base import System
 from ddm_core.trace import join
+from ddm_core.versions import installed
 
 __all__ = ["Cancelled", "Progress", "Result", "checked", "execute", "sample"]
 
@@ -200,7 +200,7 @@ def execute(
         "samples": hashlib.sha256(images.tobytes()).hexdigest(),
         "system": plan.system.digest,
     }
-    versions = {name: version(name) for name in ("ddm", "torch", "numpy")}
+    versions = {name: installed(name) for name in ("ddm", "torch", "numpy")}
     versions["python"] = platform.python_version()
     trace.attrs = {
         "system": plan.config.system,

@@ -6,6 +6,7 @@ import importlib
 import os
 import pkgutil
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -119,6 +120,22 @@ def test_env_refuses_a_file(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "is a file" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_env_keeps_bytecode_where_nothing_is_written_beside_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, str]] = []
+    monkeypatch.setattr(os, "execve", lambda program, words, env: told.append(env))
+    become = runpy.run_path(str(ROOT / ".ci" / "env"))["become"]
+    for said in ("1", ""):
+        monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", said)
+        monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+        become([sys.executable], tmp_path)
+    told_not_to, free = told
+    assert "PYTHONDONTWRITEBYTECODE" not in told_not_to
+    assert told_not_to["PYTHONPYCACHEPREFIX"] == str(tmp_path / "bytecode")
+    assert "PYTHONPYCACHEPREFIX" not in free
 
 
 def documented_groups() -> set[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,6 +15,7 @@ from app.exhibits import paper
 from app.exhibits.stamp import Stamp
 from ddm_core.export import csv_bytes, parquet_bytes
 from ddm_core.records import RUN_ID
+from ddm_core.versions import installed
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -129,7 +129,7 @@ def comparison_lines(comparison: str, call: str) -> str:
 def stamp(title: str, says: str, key: object, runs: Sequence[str] = ()) -> Stamp:
     """What the files of an exhibit say of themselves; arguments as in `exhibit`."""
     ids = tuple(runs) or tuple(_ids(key))
-    words = [_plain(says), f"Runs: {', '.join(ids)}" if ids else "", f"ddm {version('ddm')}"]
+    words = [_plain(says), f"Runs: {', '.join(ids)}" if ids else "", f"ddm {installed('ddm')}"]
     return Stamp(_plain(title), ". ".join(word.rstrip(".") for word in words if word))
 
 

@@ -12,7 +12,6 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +30,7 @@ from ddm_core.run import Cancelled, Progress
 from ddm_core.store import Store
 from ddm_core.systems import load_system
 from ddm_core.systems.base import System
+from ddm_core.versions import installed
 
 __all__ = ["State", "audit", "audit_folder"]
 
@@ -125,7 +125,7 @@ def audit(
         "seconds": _seconds(folder, time.monotonic() - begin),
         "machine": f"{os.cpu_count()} CPU cores ({platform.machine()}), {device_name(device)}",
         "versions": {
-            **{name: version(name) for name in ("ddm", "torch", "numpy", "torch-fidelity")},
+            **{name: installed(name) for name in ("ddm", "torch", "numpy", "torch-fidelity")},
             "python": platform.python_version(),
         },
         "config_hash": request.digest(system),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +28,7 @@ from ddm_core.probes.pictures import to_uint8
 from ddm_core.routes import build_ensemble, parse_route
 from ddm_core.systems.base import System
 from ddm_core.systems.manifest import write_manifest
+from ddm_core.versions import installed
 
 __all__ = ["Stage", "ship_map", "stages"]
 
@@ -90,7 +90,7 @@ def stages(
         shape=system.shape,  # pyright: ignore[reportArgumentType]  # checked there
         labels=found.names,
         reach=0,
-        versions={name: version(name) for name in ("ddm", "numpy", "torch", "umap-learn")},
+        versions={name: installed(name) for name in ("ddm", "numpy", "torch", "umap-learn")},
     )
     plain = plain_map(about, _space(system), found.x, found.clusters, found.labels)
     yield Stage(1, f"predicting from noise, t = {SHARES[0]:g}", plain)

@@ -113,7 +113,6 @@ class Entry(BaseModel):
     error: float | None = None
     dense: bool = False
 
-
     @property
     def sensitivity_calls(self) -> int:
         """What the sensitivities of a sample and step cost, in calls of the route."""

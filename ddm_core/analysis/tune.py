@@ -7,7 +7,6 @@ choice.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from ddm_core.run import Cancelled, Progress, execute
 from ddm_core.summary import Estimate
 from ddm_core.systems import load_system
 from ddm_core.systems.base import System
+from ddm_core.versions import installed
 
 __all__ = ["Candidate", "Tuned", "candidates", "tune"]
 
@@ -200,7 +200,7 @@ def tune(
         {
             "system": system.digest,
             "device": device_name(pick_device(device)),
-            **{name: version(name) for name in ("ddm", "torch", "numpy", "torch-fidelity")},
+            **{name: installed(name) for name in ("ddm", "torch", "numpy", "torch-fidelity")},
         },
     )
 

@@ -9,12 +9,13 @@ References:
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from ddm_core.versions import installed
 
 __all__ = [
     "Statistics",
@@ -37,7 +38,7 @@ class Statistics(NamedTuple):
 
 def library() -> str:
     """The library and its version, as a protocol names it."""
-    return f"torch-fidelity {version('torch-fidelity')}"
+    return f"torch-fidelity {installed('torch-fidelity')}"
 
 
 def feature_statistics(features: Array) -> Statistics:
