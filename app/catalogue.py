@@ -167,6 +167,11 @@ class CatalogueSource:
         """Whether `get` answers at once."""
         return self._held is not None
 
+    @property
+    def asking(self) -> bool:
+        """Whether somebody waits for the child process; if nobody does, `get` asks."""
+        return self._lock.locked()
+
     def _ask(self) -> Catalogue:
         text = _ask()
         found = _parse(json.loads(text))

@@ -211,6 +211,10 @@ class Jobs:
         if (before is None or before.poll() is not None) and not self._queue.lives(lane):
             self._start(lane)
 
+    def ready(self, device: str = "auto") -> bool:
+        """Whether the worker of a device waits for jobs, or works."""
+        return self._queue.lives(_lane(device))
+
     def job(self, id: str) -> Job:
         """One job, as it is now.
 

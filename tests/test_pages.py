@@ -23,6 +23,7 @@ from app.figures.look import Look, on_scale
 from app.views.again import repeated
 from app.views.tables import summary_rows, written
 from ddm_core.config import make_config
+from ddm_core.errors import WorkError
 from ddm_core.jobs import Jobs
 from ddm_core.live import Live
 from ddm_core.queue import Queue
@@ -89,6 +90,22 @@ def test_pages_on_one_run(store: Store, page: str) -> None:
     image_run(store, "top_k:k=1")
     app = opened(page)
     assert not app.exception
+
+
+def test_start_does_not_wait_for_systems_that_cannot_be_read(
+    tmp_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    st.cache_resource.clear()
+
+    def fails() -> str:
+        raise WorkError("the list of systems cannot be read: no memory")
+
+    monkeypatch.setattr("app.catalogue._ask", fails)
+    monkeypatch.setattr(Jobs, "_start", nothing)
+    app = opened("start")
+    # It does not wait for ever: the server shows the sentence, see `app.server.serve`.
+    assert len(app.exception) == 1
+    st.cache_resource.clear()
 
 
 def test_compare_draws_a_comparison_of_pictures(store: Store) -> None:

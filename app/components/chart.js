@@ -15,7 +15,9 @@ const queue = (window.__ddmCharts ??= {
         const Plotly = await this.load()
         // All that have arrived by now: the nearest may be the last of them.
         await new Promise(done => setTimeout(done))
-        const chart = [...this.waiting].reduce((one, other) => (other.away() < one.away() ? other : one))
+        const [chart] = [...this.waiting].sort((one, other) => one.away() - other.away())
+        // The page may have put the last of them away.
+        if (!chart) break
         this.waiting.delete(chart)
         await chart.draw(Plotly)
       }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from ddm_core.live import Answer, Overtaken
 __all__ = ["Shown", "answers", "pictures", "section", "when_ready"]
 
 _KEY = "live_knobs"
+_WORKER_SECONDS = 8.0  # how long the worker of the queue has for itself
 
 
 class Shown(NamedTuple):
@@ -64,8 +66,12 @@ def when_ready() -> bool:
 def _waiting() -> None:
     if live.engine().ready:
         st.rerun()
-    # A first comparison that somebody waits for comes first: both would load at half the speed.
-    if not any(job.active for job in state.jobs().jobs(limit=5)):
+    # A first comparison, and the worker that will make it, come first: beside each other both
+    # would load at half the speed.
+    queue = state.jobs()
+    waited = time.monotonic() - st.session_state.setdefault("live_awaited", time.monotonic())
+    worker = queue.ready() or waited > _WORKER_SECONDS
+    if worker and not any(job.active for job in queue.jobs(limit=5)):
         live.engine().warm()
     st.caption("The live process is getting ready …")
     if live.engine().fault:

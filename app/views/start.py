@@ -28,7 +28,8 @@ def page() -> None:
         "near its data are, where experts disagree, and what that does to the image."
     )
     _warm()
-    if not state.catalogue_source().ready:
+    source = state.catalogue_source()
+    if source.asking and not source.ready:
         _wait()
         return
     catalogue = state.catalogue()
@@ -84,7 +85,9 @@ def _go(query: dict[str, str]) -> None:
 @st.fragment(run_every=0.5)
 def _wait() -> None:
     """The server has just started: the page is there, the systems follow."""
-    if state.catalogue_source().ready:
+    source = state.catalogue_source()
+    if source.ready or not source.asking:
+        # There, or failed: then the page asks once more, and shows the reason.
         st.rerun()
     st.caption("Reading systems and routers …")
     st.skeleton(height=140)
