@@ -166,7 +166,7 @@ def choice(
     key = f"choice_{name}"
     st.session_state[key] = wanted if wanted in options else first
     visibility = "collapsed" if hide_label else "visible"
-    words = _told_apart(options, says)
+    called = _told_apart(options, says)
 
     def chosen() -> None:
         picked = st.session_state[key] or first
@@ -179,7 +179,7 @@ def choice(
         (st.pills if pills else st.segmented_control)(
             label,
             options,
-            format_func=lambda one: words.get(one, one),
+            format_func=called,
             key=key,
             on_change=chosen,
             label_visibility=visibility,
@@ -191,7 +191,7 @@ def choice(
         st.selectbox(
             label,
             options,
-            format_func=lambda one: words.get(one, one),
+            format_func=called,
             key=key,
             on_change=chosen,
             label_visibility=visibility,
@@ -200,16 +200,19 @@ def choice(
     return st.session_state[key] or first
 
 
-def _told_apart(options: Sequence[str], says: Callable[[str], str]) -> dict[str, str]:
-    """What each option is called; two that would be called the same say their last six letters.
+def _told_apart(options: Sequence[str], says: Callable[[str], str]) -> Callable[[str], str]:
+    """Says what an option is called; two that would be called the same say their last six letters.
 
     A list knows its options by their words alone: of two alike, one could never be chosen.
     """
     words = {one: says(one) for one in options}
     often = Counter(words.values())
-    return {
-        one: f"{said} · {one[-6:]}" if often[said] > 1 else said for one, said in words.items()
-    }
+
+    def called(one: str) -> str:
+        said = words.get(one, one)
+        return f"{said} · {one[-6:]}" if often[said] > 1 else said
+
+    return called
 
 
 def choices(

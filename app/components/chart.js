@@ -78,6 +78,7 @@ function build(root) {
   }
   one.show = data => {
     root.setAttribute("aria-label", data.alt)
+    one.picks = data.picks
     if (one.spec === data.spec) return
     one.spec = data.spec
     one.bar = data.bar
@@ -104,7 +105,7 @@ function build(root) {
     one.heard = true
     root.on("plotly_click", event => {
       const said = event.points[0]?.customdata
-      if (said != null) one.tell(String(Array.isArray(said) ? said[0] : said))
+      if (one.picks && said != null) one.tell(String(Array.isArray(said) ? said[0] : said))
     })
   }
   const watch = new ResizeObserver(() => {

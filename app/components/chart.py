@@ -41,5 +41,8 @@ def chart(
         on_pick: called when a point is clicked; the session's value of the key has as `pick` the
             first of the point's customdata, as text.
     """
-    hears = {} if on_pick is None else {"on_pick_change": on_pick}
-    _CHART(data={"spec": spec, "alt": alt, "bar": bar}, key=key, **hears)
+    data = {"spec": spec, "alt": alt, "bar": bar, "picks": on_pick is not None}
+    if on_pick is None:
+        _CHART(data=data, key=key)
+    else:
+        _CHART(data=data, key=key, on_pick_change=on_pick)
