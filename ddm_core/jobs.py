@@ -26,9 +26,9 @@ from ddm_core.branching import change_in_words
 from ddm_core.config import RunConfig
 from ddm_core.errors import RequestError, WorkError
 from ddm_core.queue import Queue, Row
-from ddm_core.records import unique
+from ddm_core.records import stamped
 
-__all__ = ["Job", "Jobs", "State", "new_comparison"]
+__all__ = ["Job", "Jobs", "State"]
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 
@@ -77,11 +77,6 @@ class Job(NamedTuple):
     def active(self) -> bool:
         """Whether it still waits or runs."""
         return self.state in ("queued", "running")
-
-
-def new_comparison() -> str:
-    """An id for runs that differ in the router and share x_T."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{unique()}"
 
 
 class Jobs:
@@ -136,7 +131,7 @@ class Jobs:
             title=title or f"{Path(configs[0].system).name}: {routers}",
             device=configs[0].device,
             total=sum(config.num * config.steps for config in configs),
-            comparison=new_comparison() if comparison else None,
+            comparison=stamped() if comparison else None,
         )
 
     def submit_branch(self, parent: str, config: RunConfig, *, title: str = "") -> str:
@@ -194,7 +189,7 @@ class Jobs:
             WorkError: the folder is not writable.
         """
         lane = _lane(device)
-        id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{unique()}"
+        id = stamped()
         gone = self._queue.add(
             id, kind, payload, title=title, lane=lane, total=total, comparison=comparison
         )
@@ -204,7 +199,7 @@ class Jobs:
         return id
 
     def warm(self, device: str = "auto") -> None:
-        """Start the worker of a device before there is a job: importing torch takes seconds."""
+        """Start the worker of a device before there is a job: it takes seconds."""
         lane = _lane(device)
         self._queue.tidy(self._why)
         before = self._started.get(lane)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ddm_core.config import RunConfig
 from ddm_core.errors import RequestError
 
-__all__ = ["RUN_ID", "RunRecord", "new_id", "read_record", "resolve", "unique"]
+__all__ = ["RUN_ID", "RunRecord", "new_id", "read_record", "resolve", "stamped", "unique"]
 
 #: time - system - route - hash. No dot, slash or capital: a safe folder on every file system.
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}(?:-[a-z0-9_]+)+-[0-9a-f]{6}")
@@ -79,6 +79,11 @@ def new_id(system: str, router: str) -> str:
     when = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     words = [_slug(Path(system).name, "system"), _slug(router, "route")]
     return "-".join([when, *words, unique()])
+
+
+def stamped() -> str:
+    """An id for a job, or for runs that differ in the router and share x_T: when, and chance."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{unique()}"
 
 
 def unique() -> str:

@@ -23,6 +23,13 @@ from threadpoolctl import threadpool_limits
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 180.0
+#: The files that take a minute or more, the longest first.
+LONG = (
+    *("test_audit", "test_axe", "test_sampling", "test_training", "test_browser", "test_looking"),
+    *("test_embedding", "test_probes", "test_jobs", "test_what_if", "test_flow_pages"),
+    *("test_audit_pages", "test_map_page", "test_selection_browser", "test_exhibits"),
+    *("test_exposure", "test_chart", "test_report"),
+)
 LOG_LINES = 40
 
 # One thread a process: two that share a busy core wait for each other most of the time.
@@ -65,6 +72,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_logs] = []
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores: tests of pages wait for a browser half of their time."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: at the end the short ones fill the gaps between workers."""
+    items.sort(
+        key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG)
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

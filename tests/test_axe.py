@@ -23,7 +23,9 @@ WIDTHS = (1440, 900)
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 ASK_AXE = """async () => {
-  const found = await axe.run(document, {resultTypes: ["violations"]})
+  // Inside of a figure there are thousands of shapes and one name, which the figure has.
+  const page = {include: [document], exclude: [[".main-svg"]]}
+  const found = await axe.run(page, {resultTypes: ["violations"]})
   return found.violations
     .filter(one => ["serious", "critical"].includes(one.impact))
     .flatMap(one => one.nodes.map(node => [
@@ -106,6 +108,9 @@ def faults(window: Any) -> list[str]:
     found = [
         f"exception: {e.inner_text()}" for e in window.locator("[data-testid=stException]").all()
     ]
+    # A sentence of the app's own, which no page says of these runs.
+    errors = window.locator("[data-testid=stAlertContentError]").all()
+    found += [f"error: {one.inner_text()}" for one in errors]
     if (pixels := window.evaluate(SIDEWAYS)) > 1:
         found.append(f"scrolls sideways by {pixels} pixels")
     found += [f"overlap: {pair}" for pair in window.evaluate(OVERLAPS)]

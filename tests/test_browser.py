@@ -42,21 +42,6 @@ def step(window: Any) -> str | None:
 
 
 @pytest.mark.browser
-def test_pages_in_light_and_dark_and_narrow(page: Callable[..., Any]) -> None:
-    for path in ("", "compare?comparison=pictures", "trace", "ask", "runs"):
-        window = page(path, color_scheme="dark" if "trace" in path else "light")
-        if "compare" in path or "trace" in path:
-            window.wait_for_selector(".js-plotly-plot .main-svg")
-        window.set_viewport_size({"width": 900, "height": 900})
-        window.wait_for_timeout(400)
-        assert window.locator('[data-testid="stException"]').count() == 0, path
-        assert window.locator('[data-testid="stAlertContentError"]').count() == 0, path
-        sideways = "() => { const m = document.querySelector('[data-testid=stMain]');"
-        sideways += " return m.scrollWidth - m.clientWidth }"
-        assert window.evaluate(sideways) <= 1, path
-
-
-@pytest.mark.browser
 def test_keyboard_moves_the_cursor_of_everything(page: Callable[..., Any]) -> None:
     window = page("compare?comparison=pictures&step=3")
     window.wait_for_selector(".js-plotly-plot .main-svg")

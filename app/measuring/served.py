@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ddm_core.config import make_config
-from ddm_core.jobs import new_comparison
+from ddm_core.records import stamped
 from ddm_core.run import execute
 from ddm_core.store import Store
 
@@ -95,7 +95,7 @@ def served(
     """
     chromium = require_chromium()
     with tempfile.TemporaryDirectory() as folder:
-        store, comparison = Store(Path(folder)), new_comparison()
+        store, comparison = Store(Path(folder)), stamped()
         runs: list[str] = []
         for router in ROUTERS:
             tell(f"sampling {SAMPLES} x {STEPS} with {router}")

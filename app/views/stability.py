@@ -37,7 +37,7 @@ def _routes(one: Picked) -> None:
     if not names:
         st.caption("This audit measured no sensitivity of any route.")
         return
-    left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
+    left, middle, right = st.columns([3, 2, 3], vertical_alignment="bottom")
     with left:
         name = parts.choice(
             "How stability is defined",

@@ -40,7 +40,7 @@ def page() -> None:
     ids = {record.id: record for record in records}
     wanted = state.view("run")
     first = wanted if wanted in ids else _telling(records)
-    chosen, shown, by = st.columns([5, 2, 2])
+    chosen, shown, by = st.columns([4, 2, 3])
     with chosen:
         id = parts.choice("Run", "run", list(ids), default=first, says=lambda one: _says(ids[one]))
     if id != wanted:

@@ -101,14 +101,14 @@ def compare(
         system, num, steps, sampler, seed, probes, label, guidance, device, dtype, batch, workers,
         observed, shown, metrics, plugin,
     )  # fmt: skip
-    from ddm_core.jobs import new_comparison
+    from ddm_core.records import stamped
     from ddm_core.registry import load_plugin
     from ddm_core.routes import split_routes
 
     for file in plugin or []:
         load_plugin(file)
     chosen = list(dict.fromkeys(split_routes(routers)))
-    comparison = new_comparison()
+    comparison = stamped()
     wanted = [{**fields, "router": route} for route in chosen]
     records = _make(o.open_store(runs), wanted, measured=True, comparison=comparison)
     noise = {record.hashes["x_T"] for record in records}
