@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ _QUALITIES = {
 _GROWTH = "perturbation_growth_median"
 
 
-class _Plots:
+class _Plots(ABC):
     """Any variable is a method: plot.entropy(), plot.disagreement(axis="t")."""
 
     def __init__(self, shown: Sequence[Shown]) -> None:
@@ -39,8 +40,9 @@ class _Plots:
         names = [name for one in self._subjects for name in variables.drawable(one.trace)]
         return list(dict.fromkeys(names))
 
+    @abstractmethod
     def _variable(self, name: str, sample: int | None, axis: str) -> go.Figure:
-        raise NotImplementedError
+        """A variable over time, where no method draws it in a way of its own."""
 
     def __getattr__(self, name: str) -> Callable[..., go.Figure]:
         if name.startswith("_"):

@@ -74,11 +74,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_logs] = []
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than cores: tests of pages wait for a browser half of their time."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first: at the end the short ones fill the gaps between workers."""
     items.sort(

@@ -17,7 +17,7 @@ from page_runs import image_run, known, point_runs
 from ddm_core.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 60_000  # milliseconds
+PATIENCE = 120_000  # milliseconds; a server that has just started reads systems beside the tests
 PAGES = re.findall(r'url_path="([a-z_-]+)"', (ROOT / "app" / "main.py").read_text())
 WIDTHS = (1440, 900)
 
@@ -144,6 +144,7 @@ def test_pages_with_runs(window: Any, full: Path, dashboard: Callable[[Path], st
     # Start comes first, so that what it waits for is there when it is looked at, at the end.
     window.goto(url)
     window.wait_for_selector("h1")
+    settled(window)
     found = [one for page in PAGES if page != "start" for one in visited(window, url, page)]
     for comparison in ("pictures", "points"):
         found += visited(window, url, f"compare?comparison={comparison}")

@@ -16,11 +16,14 @@ __all__ = ["Figure", "one_reader"]
 
 #: Two choices of a page, clicked in turn; the second one is shown first.
 _AXES = ("by t", "by step")
-#: What is on a page once it is painted: its title, and the script that made it has ended.
-_PAINTED = (
-    "() => document.querySelector('h1') && document.querySelector("
-    '\'[data-testid="stApp"][data-test-script-state="notRunning"]\')'
-)
+#: What is on a page once it is painted: its title, all that its script makes, and every figure
+#: that is in the window.
+_PAINTED = """() => {
+    const done = '[data-testid="stApp"][data-test-script-state="notRunning"]';
+    const awaited = (one) => one.getBoundingClientRect().top < innerHeight && !one.dataset.drawn;
+    return document.querySelector('h1') && document.querySelector(done)
+        && ![...document.querySelectorAll('.chart')].some(awaited);
+}"""
 # From the click to the last change of what is in the window, and to the last one on the whole
 # page: figures below the window's edge are drawn after those that one sees. What is looked at is
 # the page itself: the server may say "running" and "done" in one breath, and then the page never
