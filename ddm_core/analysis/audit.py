@@ -78,6 +78,7 @@ def audit(
         RequestError: no such system, one expert, nothing to measure quality with.
         Cancelled: should_stop said so. What is finished is kept.
     """
+    begin = time.monotonic()
     for plugin in request.plugins:
         load_plugin(plugin)
     system = load_system(request.system)
@@ -87,7 +88,6 @@ def audit(
     folder = audit_folder(store, system, request)
     plan = _plan(folder, request, system)
     meter = _Meter(plan, len(system.experts), on_state, should_stop)
-    begin = time.monotonic()
     truth, no_truth = _truth(folder, plan, system, meter)
     measured: list[Measured] = []
     others: dict[str, tuple[System, Reference]] = {}
@@ -122,7 +122,6 @@ def audit(
         "digest": system.digest,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": request.command,
-        "seconds": _seconds(folder, time.monotonic() - begin),
         "machine": f"{os.cpu_count()} CPU cores ({platform.machine()}), {device_name(device)}",
         "versions": {
             **{name: installed(name) for name in ("ddm", "torch", "numpy", "torch-fidelity")},
@@ -131,6 +130,8 @@ def audit(
         "config_hash": request.digest(system),
     }
     found = document(header, plan, system, measured, truth, no_truth, store, meter.check)
+    # Last of all: intervals take as long as some of the routes.
+    found["seconds"] = _seconds(folder, time.monotonic() - begin)
     with disk.told("write the audit", folder):
         disk.replace_file(folder / DOCUMENT, json.dumps(found, allow_nan=False).encode())
     return folder, found

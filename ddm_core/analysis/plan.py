@@ -171,7 +171,8 @@ def make_plan(request: Request, system: System) -> Plan:
     if request.num is not None and request.budget is None:
         # Who names the number of samples and no time gets all of the map, however long it takes.
         scopes = scopes[:1]
-    stability = (24 if budget >= 60 else 16) if system.is_image else 256
+    # Two dozen expert calls a sample: in little time they would leave none for the samples.
+    stability = (24 if budget > 600 else 16) if system.is_image else 256
     plan = None
     # Real images are cheap, and a router's calibration hangs on the few that surprise it.
     most = MOST if system.is_image else (request.num or MOST)
