@@ -158,7 +158,7 @@ class CatalogueSource:
         with self._lock:
             try:
                 self._ask()
-            except (WorkError, OSError, subprocess.TimeoutExpired) as error:
+            except (WorkError, OSError, ValueError, subprocess.TimeoutExpired) as error:
                 # Where nothing is known, the page that needs it asks again and shows the reason.
                 print(f"ddm: {error}", file=sys.stderr, flush=True)
 

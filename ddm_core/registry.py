@@ -20,8 +20,10 @@ import sys
 import threading
 import typing
 from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import CodeType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from ddm_core.errors import RequestError, unknown
@@ -207,6 +209,18 @@ class Registry(Generic[C]):
             raise RequestError(f"{self.family} '{text}': {error}") from None
 
 
+class _FromSource(SourceFileLoader):
+    """Reads the file as it is now.
+
+    Python takes kept bytecode for the file's own while second and size are the same; people write,
+    run and change a plug-in faster than that.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """What the file says, compiled."""
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def load_plugin(path: str | Path) -> None:
     """Import a file of the user's own; what it registers is there from then on."""
     path = Path(path)
@@ -219,14 +233,16 @@ def load_plugin(path: str | Path) -> None:
     # Two files of one name in two folders are two modules.
     place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
     name = f"ddm_plugin_{path.stem}_{place}"
-    module_spec = importlib.util.spec_from_file_location(name, path)
-    if module_spec is None or module_spec.loader is None:
+    if path.suffix != ".py":
         raise RequestError(f"{path} is no Python file")
+    loader = _FromSource(name, str(path))
+    module_spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert module_spec is not None  # there is a loader
     module = importlib.util.module_from_spec(module_spec)
     # Dataclasses look their module up by name, also after a failure further down in the file.
     sys.modules[name] = module
     try:
-        module_spec.loader.exec_module(module)
+        loader.exec_module(module)
     except Exception as error:
         raise RequestError(
             f"plug-in {path.name} fails: {type(error).__name__}: {error}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,3 +98,13 @@ def test_what_is_in_the_window_is_drawn_first(page: Callable[..., Any]) -> None:
     order = window.evaluate("() => window.drawn")
     assert set(order[: len(inside)]) == inside
     assert len(order) > len(inside)
+
+
+def test_without_plotly_a_page_says_so(
+    browser: Any, shown: Store, dashboard: Callable[[Path], str]
+) -> None:
+    window = browser.new_page()
+    window.route("**/plotly.min.js", lambda route: route.abort())
+    window.goto(f"{dashboard(shown.root)}/compare?comparison=c1")
+    window.wait_for_selector(".chart:has-text('the server does not give Plotly')")
+    window.close()

@@ -19,8 +19,14 @@ const queue = (window.__ddmCharts ??= {
         // The page may have put the last of them away.
         if (!chart) break
         this.waiting.delete(chart)
-        await chart.draw(Plotly)
+        await chart.draw(Plotly).catch(error => {
+          chart.excuse(error)
+          setTimeout(() => { throw error })  // a fault of ours, for whoever looks for it
+        })
       }
+    } catch (error) {
+      for (const chart of this.waiting) chart.excuse(error)
+      this.waiting.clear()
     } finally {
       this.busy = false
     }
@@ -35,7 +41,7 @@ const queue = (window.__ddmCharts ??= {
       script.onerror = () => {
         this.library = null
         script.remove()
-        failed(new Error("the server does not answer"))
+        failed(new Error("Figures cannot be drawn: the server does not give Plotly; is it ddm dashboard?"))
       }
       document.head.append(script)
     }))
@@ -87,6 +93,9 @@ function build(root) {
     root.style.height = `${one.figure.layout.height}px`
     one.drawn = null
     queue.ask(one)
+  }
+  one.excuse = error => {
+    if (!one.heard) root.textContent = error.message
   }
   one.draw = async Plotly => {
     if (!root.isConnected || !root.clientWidth) return
