@@ -39,7 +39,16 @@ FIGURES = """() => [...document.querySelectorAll('.chart')].map(one => {
         inside: box.bottom > 0 && box.top < innerHeight,
     }
 })"""
-ALL_DRAWN = "() => [...document.querySelectorAll('.chart')].every(one => one.dataset.drawn)"
+#: How often a figure is put away instead of being drawn over.
+COUNT_PURGES = """() => {
+    window.purged = 0
+    const purge = Plotly.purge
+    Plotly.purge = graph => { window.purged++; return purge(graph) }
+}"""
+ALL_DRAWN = """() => {
+    const all = [...document.querySelectorAll('.chart')]
+    return all.length > 5 && all.every(one => one.dataset.drawn)
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +68,7 @@ def test_a_figure_changes_in_place_and_fills_its_room(page: Callable[..., Any]) 
     window.wait_for_function(ALL_DRAWN)
     settled(window)
     window.evaluate("() => document.querySelectorAll('.chart').forEach(one => one.kept = true)")
+    window.evaluate(COUNT_PURGES)
     before = {one["name"]: one for one in window.evaluate(FIGURES)}
     assert len(before) > 5
     assert all(one["width"] == pytest.approx(one["room"], abs=1) for one in before.values())
@@ -70,6 +80,7 @@ def test_a_figure_changes_in_place_and_fills_its_room(page: Callable[..., Any]) 
     after = {one["name"]: one for one in window.evaluate(FIGURES)}
     assert after.keys() == before.keys()
     assert all(one["kept"] for one in after.values())
+    assert window.evaluate("() => window.purged") == 0
     window.set_viewport_size({"width": 900, "height": 1000})
     window.wait_for_function(
         """() => [...document.querySelectorAll('.chart')].every(one => {
