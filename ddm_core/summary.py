@@ -78,13 +78,13 @@ def summarize(trace: xr.Dataset, seconds: float) -> dict[str, Estimate]:
         )
     if "weights" in trace and "nearest_selected" in trace:
         chosen = (trace["weights"] > 0).mean("expert").transpose("step", "sample")
-        out["nearest_selected_chance"] = _mean(
+        out["nearest_selected_chance"] = _share(
             chosen.values.astype(float).mean(axis=0), "share of experts chosen; mean over steps"
         )
-    for name in ("nearest_selected", "disagreement", "entropy"):
+    for name, how in (("nearest_selected", _share), ("disagreement", _mean), ("entropy", _mean)):
         values = _by_sample(trace, name)
         if values is not None:
-            out[name] = _mean(values, "mean over steps")
+            out[name] = how(values, "mean over steps")
     if "perturbation_growth" in trace:
         growth = trace["perturbation_growth"].isel(step=-1).values.astype(float)
         out["perturbation_growth"] = _mean(growth, "at the last step")
@@ -184,6 +184,15 @@ def _mean(values: np.ndarray, what: str) -> Estimate:
             return Estimate(_finite(mean), None, None, len(seen), method)
         half = _NORMAL * float(seen.std(ddof=1)) / math.sqrt(len(seen))
     return Estimate(_finite(mean), _finite(mean - half), _finite(mean + half), len(seen), method)
+
+
+def _share(values: np.ndarray, what: str) -> Estimate:
+    """A mean of shares: no share is below 0 or above 1, however few samples there are."""
+    found = _mean(values, what)
+    if found.low is None or found.high is None:
+        return found
+    method = f"{found.method}, cut to [0, 1]"
+    return found._replace(low=max(0.0, found.low), high=min(1.0, found.high), method=method)
 
 
 def _median(values: np.ndarray, what: str) -> Estimate:

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 import ddm_core as ddm
 from ddm_core.analysis.parts import aligned
@@ -216,3 +217,14 @@ def test_its_field_can_be_derived() -> None:
         torch.randn(4, 2, dtype=torch.float64), torch.full((4,), 0.7, dtype=torch.float64)
     )
     assert mixed.experts is None
+
+
+def test_the_interval_of_a_share_stays_between_none_and_all() -> None:
+    hits = np.ones((10, 10), dtype=np.float32)
+    hits[3, 4] = 0.0  # one step of one sample
+    for values, low, high in ((hits, 0.97, 1.0), (1 - hits, 0.0, 0.03)):
+        found = summarize(xr.Dataset({"nearest_selected": (("step", "sample"), values)}), 1.0)
+        share = found["nearest_selected"]
+        assert (share.low, share.high) == pytest.approx((low, high), abs=1e-3)
+        assert 0 <= share.low < share.high <= 1
+        assert share.method.endswith("cut to [0, 1]")
