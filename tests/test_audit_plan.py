@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ddm_core.analysis import plan as plan_module
 from ddm_core.analysis.claims import Check, Claim, decide
 from ddm_core.analysis.plan import FEWEST, MOST, Request, make_plan, parse_budget
 from ddm_core.errors import RequestError
@@ -56,6 +57,19 @@ def test_a_small_budget_takes_fewer_samples_and_says_so() -> None:
     assert any("samples per route instead of" in one for one in small.given_up)
     assert any("take longer than the 5 s" in one for one in small.given_up)
     assert len(small.entries) < len(large.entries)
+
+
+def test_who_names_samples_and_no_time_gets_the_whole_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = load_system("digits")
+    monkeypatch.setattr(plan_module, "_pace", lambda request, system: 10.0)  # calls a second
+    patient = make_plan(Request(system="digits", num=64), system)
+    assert patient.temperatures == plan_module.TEMPERATURES
+    assert [one.split(" that ")[0] for one in patient.given_up] == [
+        "64 samples per route take longer than the 600 s"
+    ]
+    hurried = make_plan(Request(system="digits", num=64, budget=600), system)
+    assert len(hurried.temperatures) < len(patient.temperatures)
+    assert any("temperatures" in one for one in hurried.given_up)
 
 
 def test_one_expert_leaves_nothing_to_choose() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from page_runs import EVIL, image_run, known, point_runs
+from page_runs import EVIL, image_run, known_store, point_runs
 from test_figures import STEPS
 
 from app.figures import series
@@ -25,10 +24,7 @@ from ddm_core.store import Store
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store with a comparison of pictures, one of points, and a hostile note."""
-    folder = tmp_path_factory.mktemp("shown") / "runs"
-    folder.mkdir()
-    (folder / ".catalogue.json").write_text(json.dumps(known()))
-    store = Store(folder)
+    store = known_store(tmp_path_factory.mktemp("shown"))
     for router in ("top_k:k=1", "full"):
         image_run(store, router, "pictures")
     point_runs(store, "points")
@@ -132,3 +128,10 @@ def test_progress_survives_a_reload_and_can_be_cancelled(
     finally:
         Jobs(shown.root).cancel(id)
     assert len(shown.runs()) == 5
+
+
+@pytest.mark.browser
+def test_the_first_page_is_found_by_its_name(page: Callable[..., Any]) -> None:
+    window = page("start?live=ring")
+    assert window.url.endswith("/?live=ring") or "/?live=ring&" in window.url
+    assert window.get_by_text("Page not found").count() == 0

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browsing import settled
-from page_runs import image_run, known
+from page_runs import image_run, known_store
 
 from ddm_core.store import Store
 
@@ -54,10 +53,7 @@ ALL_DRAWN = """() => {
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store with a comparison."""
-    folder = tmp_path_factory.mktemp("charts") / "runs"
-    folder.mkdir()
-    (folder / ".catalogue.json").write_text(json.dumps(known()))
-    store = Store(folder)
+    store = known_store(tmp_path_factory.mktemp("charts"))
     for router in ("top_k:k=1", "full"):
         image_run(store, router, "c1")
     return store

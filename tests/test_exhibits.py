@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import io
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from browsing import PATIENCE, settled
-from page_runs import image_run, known
+from page_runs import image_run, known_store
 from PIL import Image
 
 from app.exhibits import paper
@@ -34,10 +33,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store with a comparison of pictures."""
-    folder = tmp_path_factory.mktemp("exhibits") / "runs"
-    folder.mkdir()
-    (folder / ".catalogue.json").write_text(json.dumps(known()))
-    store = Store(folder)
+    store = known_store(tmp_path_factory.mktemp("exhibits"))
     for router in ("top_k:k=1", "full"):
         image_run(store, router, "pictures")
     return store

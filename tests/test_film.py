@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from page_runs import EVIL, known
+from page_runs import EVIL, known_store
 from PIL import Image
 from test_figures import EXPERTS, SHOWN, make_trace
 from test_looking import PATIENCE, kept
@@ -93,10 +92,7 @@ def test_a_strip_below_shows_its_own_step_at_the_same_share_of_the_path() -> Non
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A long run that recorded contributions, and a short one of a hostile name."""
-    folder = tmp_path_factory.mktemp("filmed") / "runs"
-    folder.mkdir()
-    (folder / ".catalogue.json").write_text(json.dumps(known()))
-    store = Store(folder)
+    store = known_store(tmp_path_factory.mktemp("filmed"))
     kept(store, "full", contributed(make_trace(route="full", steps=LONG)), "film")
     kept(store, EVIL, make_trace(), "film")
     return store

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import streamlit as st
 from browsing import PATIENCE, settled
-from page_runs import image_run, known, point_runs
+from page_runs import image_run, known, known_store, point_runs
 from streamlit.testing.v1 import AppTest
 from test_axe import OVERLAPS, SIDEWAYS
 from test_figures import EXPERTS, SAMPLES, make_trace
@@ -34,10 +34,7 @@ from ddm_core.summary import Estimate
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A comparison of pictures, and one of points whose flows were computed."""
-    folder = tmp_path_factory.mktemp("flows") / "runs"
-    folder.mkdir()
-    (folder / ".catalogue.json").write_text(json.dumps(known()))
-    store = Store(folder)
+    store = known_store(tmp_path_factory.mktemp("flows"))
     for router in ("top_k:k=1", "full"):
         image_run(store, router, "pictures")
     for record in point_runs(store, "points"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from browsing import windows
-from page_runs import EVIL, known, point_runs
+from page_runs import EVIL, known_store, point_runs
 from test_figures import SHOWN, STEPS, make_trace
 from test_parting import other
 
@@ -59,10 +58,7 @@ def coloured(trace: xr.Dataset, seed: int) -> xr.Dataset:
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Three grey runs, two in colour, three of points."""
-    folder = tmp_path_factory.mktemp("looked") / "runs"
-    folder.mkdir()
-    (folder / ".catalogue.json").write_text(json.dumps(known()))
-    store = Store(folder)
+    store = known_store(tmp_path_factory.mktemp("looked"))
     grey = make_trace()
     for router, trace in (("top_k:k=1", grey), (EVIL, other(grey)), ("full", other(grey, 5))):
         kept(store, router, trace, "grey")

@@ -112,7 +112,7 @@ def one_reader(
     """
     run, comparison = at.runs[1], at.comparison
     addresses = {
-        "Start": "start",
+        "Start": "",
         "Compare": f"compare?comparison={comparison}",
         "Trace": f"trace?run={run}",
         "Runs": "runs",

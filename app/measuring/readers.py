@@ -70,7 +70,7 @@ async def _reader(at: Served, browser: Any, number: int, end: float, found: Read
 
     page.on("pageerror", failed)
     addresses = [
-        "start",
+        "",
         "runs",
         f"compare?comparison={at.comparison}",
         "audit?system=digits",

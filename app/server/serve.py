@@ -16,11 +16,15 @@ import tomllib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.server.exposed import ADDRESS, names_of
 from app.server.headers import Headers
 from ddm_core.errors import RequestError, WorkError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
 
 __all__ = ["main", "options"]
 
@@ -50,18 +54,28 @@ def main(
 
     _without_delay()
     from starlette.middleware import Middleware
-    from starlette.routing import Mount
+    from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 
     dashboard = st.App(
         _HERE / "main.py",
         lifespan=_lifespan,
         on_script_error=_in_words,
-        # Plotly's script, as its Python package brings it; components/chart.js asks for it.
-        routes=[Mount("/plotly", StaticFiles(packages=[("plotly", "package_data")]))],
+        routes=[
+            # Plotly's script, as its Python package brings it; components/chart.js asks for it.
+            Mount("/plotly", StaticFiles(packages=[("plotly", "package_data")])),
+            Route("/start", _start),
+        ],
         middleware=[Middleware(Headers, hosts=names_of(host, names))],
     )
     dashboard.run(config=options(port, host, names))
+
+
+def _start(request: Request) -> Response:
+    """Streamlit knows its first page by no name, and would say that there is no such page."""
+    from starlette.responses import RedirectResponse
+
+    return RedirectResponse(f"./?{request.url.query}" if request.url.query else "./")
 
 
 def options(port: int, host: str, names: Sequence[str] = ()) -> dict[str, Any]:

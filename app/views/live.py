@@ -180,6 +180,8 @@ def _drawn(shown: Shown, asked: list[Knobs]) -> None:
     left, right = st.columns([6, 5], gap="large")
     with left:
         pictures(shown, "live_player")
+    # As wide as the page, or columns of it are cut; here, since what follows may wait.
+    with st.container():
         _numbers(shown)
     with right:
         sample = _sample(shown)
