@@ -29,6 +29,7 @@ from ddm_core.make import (
     measure_run,
     prepare,
 )
+from ddm_core.metrics.fidelity.lean import import_torchvision
 from ddm_core.queue import Claim, Queue
 from ddm_core.run import Cancelled, Progress
 from ddm_core.store import Store
@@ -303,7 +304,8 @@ def work(root: Path, lane: str, idle: float) -> None:
 
 
 def _warm() -> None:
-    """Import what the first measurement needs, which takes seconds, while nobody waits for it."""
+    """Import what the first measurement needs, while nobody waits for it."""
+    import_torchvision()
     importlib.import_module("torch_fidelity")
 
 

@@ -19,6 +19,7 @@ import torch
 from ddm_core.errors import RequestError, WorkError
 from ddm_core.metrics.extractors.base import EXTRACTORS, FeatureSource
 from ddm_core.metrics.extractors.own import FidelityExtractor
+from ddm_core.metrics.fidelity.lean import import_torchvision
 from ddm_core.registry import setting
 
 __all__ = ["SHA256", "VARIABLE", "InceptionSource"]
@@ -47,6 +48,7 @@ class InceptionSource(FeatureSource):
             raise RequestError(
                 f"{path} is not torch-fidelity's Inception (sha256 {digest[:8]}, not {SHA256[:8]})"
             )
+        import_torchvision()
         from torch_fidelity.utils import create_feature_extractor
 
         module = create_feature_extractor(
@@ -72,6 +74,7 @@ class InceptionSource(FeatureSource):
             if not path.is_file():
                 raise RequestError(f"there is no file {path} with Inception's weights")
             return path
+        import_torchvision()
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
         path = Path(torch.hub.get_dir()) / "checkpoints" / URL_INCEPTION_V3.rpartition("/")[2]

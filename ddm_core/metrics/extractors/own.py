@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ddm_core.errors import RequestError
 from ddm_core.metrics.extractors.base import EXTRACTORS, FeatureSource
 from ddm_core.metrics.extractors.weights import load_own
+from ddm_core.metrics.fidelity.lean import import_torchvision
 
 __all__ = ["FidelityExtractor", "OwnSource"]
 
@@ -53,7 +54,8 @@ class OwnSource(FeatureSource):
         if folder is None:
             raise RequestError("this system has no folder, and so no feature extractor of its own")
         own = load_own(folder)
-        # Late: the library takes seconds to import.
+        # Late: the library takes a second to import.
+        import_torchvision()
         from torch_fidelity.utils import create_feature_extractor
 
         from ddm_core.metrics.fidelity.network import LAYER, register_network

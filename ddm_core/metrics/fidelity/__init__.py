@@ -1,4 +1,4 @@
-"""torch-fidelity's building blocks, typed, and imported at the first call: that takes seconds.
+"""torch-fidelity's building blocks, typed, and imported at the first call: that takes a second.
 
 Only this package and the extractors speak to torch-fidelity. What is easy to get wrong is settled
 here: no CUDA unless asked, no cache keyed by a bare name, generated samples first.
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ddm_core.metrics.fidelity.lean import import_torchvision
 from ddm_core.versions import installed
 
 __all__ = [
@@ -43,6 +44,7 @@ def library() -> str:
 
 def feature_statistics(features: Array) -> Statistics:
     """Mean and covariance (divided by n - 1) of features [sample, feature]."""
+    import_torchvision()
     from torch_fidelity.metric_fid import fid_features_to_statistics
 
     found = fid_features_to_statistics(torch.from_numpy(features))
@@ -51,6 +53,7 @@ def feature_statistics(features: Array) -> Statistics:
 
 def frechet_distance(generated: Statistics, reference: Statistics) -> float:
     """|mu_1 - mu_2|^2 + tr(S_1 + S_2 - 2 (S_1 S_2)^(1/2))."""
+    import_torchvision()
     from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
     # The block wants one dtype; references may be more precise than the features of a few samples.
@@ -67,6 +70,7 @@ def kernel_distance(
     generated: Array, reference: Array, *, subsets: int, subset_size: int, seed: int
 ) -> tuple[float, float]:
     """Mean and standard deviation over subsets of the unbiased MMD^2 with the cubic kernel."""
+    import_torchvision()
     from torch_fidelity.metric_kid import (
         KEY_METRIC_KID_MEAN,
         KEY_METRIC_KID_STD,
@@ -88,6 +92,7 @@ def precision_recall(
     generated: Array, reference: Array, *, neighbours: int
 ) -> tuple[float, float]:
     """Share of generated samples near a real one, and of real samples near a generated one."""
+    import_torchvision()
     from torch_fidelity.metric_prc import (
         KEY_METRIC_PRECISION,
         KEY_METRIC_RECALL,
