@@ -134,6 +134,26 @@ def test_every_route_is_a_run_and_every_cell_of_the_map_is_there(
     assert found == {(e, t, k) for e in m["errors"] for t in m["temperatures"] for k in m["ks"]}
 
 
+def test_buckets_say_which_samples_they_hold(ring: tuple[Document, Store]) -> None:
+    document, store = ring
+    (sparse, _) = document["disagreement"]["routes"]
+    run = next(r["run"] for r in document["routes"] if r["router"] == sparse["router"])
+    spread = store.trace(run)["disagreement"].mean("step").values
+    held = [bucket["samples"] for bucket in sparse["buckets"]]
+    assert sorted(one for some in held for one in some) == list(range(RING.num or 0))
+    for bucket, some in zip(sparse["buckets"], held, strict=True):
+        assert len(some) == bucket["n"]
+        assert bucket["low"] - 1e-6 <= spread[some].min()
+        assert spread[some].max() <= bucket["high"] + 1e-6
+
+
+def test_every_route_is_measured_on_real_data_too(ring: tuple[Document, Store]) -> None:
+    document, _ = ring
+    for route in document["routes"]:
+        assert route["numbers"]["lipschitz_noised"]["n"] == document["plan"]["stability_samples"]
+    assert "lipschitz_noised" in {row["name"] for row in document["league"]["rows"]}
+
+
 def test_again_is_the_same_without_sampling(ring: tuple[Document, Store]) -> None:
     document, store = ring
     before = {run.id for run in store.runs()}
@@ -167,8 +187,13 @@ def test_stopped_anywhere_it_goes_on_and_says_the_same(tmp_path: Path) -> None:
 
         with pytest.raises(Cancelled):
             audit(request, store, on_state=lambda state: None, should_stop=stop)
+    (folder,) = (tmp_path / "stopped" / "audits").iterdir()
+    before = float((folder / "seconds.json").read_text())
+    assert before > 0
     # The plan is kept: a machine that is faster now does not change what is measured.
-    assert stripped(audited(request, store)) == stripped(straight)
+    whole = audited(request, store)
+    assert stripped(whole) == stripped(straight)
+    assert whole["seconds"] > before  # what was spent before it was stopped is not forgotten
     routes = [run.config.router for run in store.runs()]
     assert len(routes) == len(set(routes))  # no run was made twice
 

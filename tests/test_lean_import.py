@@ -29,7 +29,9 @@ def test_a_measurement_does_not_import_the_compiler() -> None:
 
 
 def test_the_compiler_is_the_real_one_afterwards() -> None:
-    asked = "import torch, torch._dynamo; print(torch._dynamo.is_compiling(), torch._dynamo.__file__)"
+    asked = (
+        "import torch, torch._dynamo; print(torch._dynamo.is_compiling(), torch._dynamo.__file__)"
+    )
     answer, file = run(f"{MEASURE}\n{asked}").split(maxsplit=1)
     assert answer == "False"
     assert file.endswith("__init__.py")

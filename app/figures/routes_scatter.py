@@ -34,8 +34,9 @@ __all__ = [
 #: Definitions of sensitivity that an audit may hold; smaller is more stable by all of them.
 SENSITIVITIES = (
     *("delta_refine", "lipschitz", "lipschitz_max", "effective_lipschitz", "lipschitz_difference"),
-    *("lipschitz_difference_max", "lipschitz_frozen", "growth", "growth_median", "growth_frozen"),
-    *("growth_renormalised", "lyapunov", "lyapunov_renormalised"),
+    *("lipschitz_difference_max", "lipschitz_frozen", "lipschitz_noised"),
+    *("growth", "growth_median", "growth_frozen", "growth_renormalised"),
+    *("lyapunov", "lyapunov_renormalised"),
 )
 #: Measures of quality that an audit may hold beside its own.
 QUALITIES = ("fid", "fd_infinity", "energy_distance", "kid", "precision", "recall")

@@ -9,19 +9,25 @@ from __future__ import annotations
 import json
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
+
+import torch
 
 from ddm_core import disk
 from ddm_core.analysis.document import Measured, document
-from ddm_core.analysis.held_out import held_out
+from ddm_core.analysis.held_out import HeldOut, held_out
+from ddm_core.analysis.numbers import Judged, judge
 from ddm_core.analysis.parts import Part, load_part, measure_part, save_part
 from ddm_core.analysis.plan import Entry, Plan, Request, make_plan
 from ddm_core.analysis.truth import Truth, load_truth, measure_truth, save_truth
-from ddm_core.devices import device_name, pick_device
+from ddm_core.devices import device_name, pick_device, start_worker
 from ddm_core.errors import RequestError
 from ddm_core.metrics import Reference
 from ddm_core.quality import extractor_of, reference_of
@@ -78,42 +84,48 @@ def audit(
         RequestError: no such system, one expert, nothing to measure quality with.
         Cancelled: should_stop said so. What is finished is kept.
     """
-    begin = time.monotonic()
     for plugin in request.plugins:
         load_plugin(plugin)
     system = load_system(request.system)
     device = pick_device(request.device)
     extractor = extractor_of(system, "own", device)
     reference = reference_of(system, extractor)
+    metric = "fid" if system.is_image else "energy_distance"
     folder = audit_folder(store, system, request)
+    clock = _Clock(folder)
     plan = _plan(folder, request, system)
     meter = _Meter(plan, len(system.experts), on_state, should_stop)
-    truth, no_truth = _truth(folder, plan, system, meter)
-    measured: list[Measured] = []
+    real = cache(lambda: _held_out(system, plan))
+    truth, no_truth = _truth(folder, plan, system, real, meter)
     others: dict[str, tuple[System, Reference]] = {}
-    for index, entry in enumerate(plan.entries):
-        path = folder / f"part-{index:03d}.npz"
-        about, real = system, reference
-        if entry.system is not None:
-            if entry.system not in others:
-                other = load_system(entry.system)
-                others[entry.system] = (other, reference_of(other, extractor))
-            about, real = others[entry.system]
-        part = _kept(path, entry)
-        if part is None:
-            meter.begin(entry)
-            part = measure_part(
-                plan,
-                entry,
-                about,
-                extractor,
-                store if entry.system is None else None,
-                ("audit", folder.name[:60]),
-                meter.sampling,
-            )
-            save_part(path, part)
-        meter.end(entry)
-        measured.append(Measured(entry, part, real))
+    with _Judges(metric, device) as judges:
+        for index, entry in enumerate(plan.entries):
+            path = folder / f"part-{index:03d}.npz"
+            about, yardstick = system, reference
+            if entry.system is not None:
+                if entry.system not in others:
+                    other = load_system(entry.system)
+                    others[entry.system] = (other, reference_of(other, extractor))
+                about, yardstick = others[entry.system]
+            part = _kept(path, entry)
+            if part is None:
+                meter.begin(entry)
+                data, _ = real()
+                part = measure_part(
+                    plan,
+                    entry,
+                    about,
+                    extractor,
+                    store if entry.system is None else None,
+                    ("audit", folder.name[:60]),
+                    meter.sampling,
+                    None if data is None else data.x_0,
+                )
+                save_part(path, part)
+                clock.keep()
+            meter.end(entry)
+            judges.add(entry, part, yardstick)
+        measured = judges.measured(meter)
     meter.tell("analysing")
     header = {
         "system": request.system,
@@ -129,9 +141,11 @@ def audit(
         },
         "config_hash": request.digest(system),
     }
-    found = document(header, plan, system, measured, truth, no_truth, store, meter.check)
-    # Last of all: intervals take as long as some of the routes.
-    found["seconds"] = _seconds(folder, time.monotonic() - begin)
+    found = document(
+        header, plan, system, measured, metric, reference, truth, no_truth, store, meter.check
+    )
+    # Last of all, so that it leaves out nothing.
+    found["seconds"] = round(clock.keep(), 1)
     with disk.told("write the audit", folder):
         disk.replace_file(folder / DOCUMENT, json.dumps(found, allow_nan=False).encode())
     return folder, found
@@ -160,19 +174,32 @@ def _kept(path: Path, entry: Entry) -> Part | None:
     return part if (part.router, part.error) == (entry.router, entry.error) else None
 
 
-def _truth(folder: Path, plan: Plan, system: System, meter: _Meter) -> tuple[Truth | None, str]:
+def _held_out(system: System, plan: Plan) -> tuple[HeldOut | None, str]:
+    """Real data that no expert has seen, or why there are none."""
+    data = None if plan.request.data is None else Path(plan.request.data)
+    try:
+        return held_out(system, plan.truth_images, data=data, seed=plan.request.seed), ""
+    except RequestError as error:
+        return None, str(error)
+
+
+def _truth(
+    folder: Path,
+    plan: Plan,
+    system: System,
+    real: Callable[[], tuple[HeldOut | None, str]],
+    meter: _Meter,
+) -> tuple[Truth | None, str]:
     """The pass over real data, or why there is none."""
     path = folder / "truth.npz"
     if path.is_file():
         return load_truth(path), ""
-    data = None if plan.request.data is None else Path(plan.request.data)
-    try:
-        real = held_out(system, plan.truth_images, data=data, seed=plan.request.seed)
-    except RequestError as error:
-        return None, str(error)
+    data, why = real()
+    if data is None:
+        return None, why
     truth = measure_truth(
         system,
-        real,
+        data,
         plan.times,
         seed=plan.request.seed,
         device=plan.request.device,
@@ -185,16 +212,70 @@ def _truth(folder: Path, plan: Plan, system: System, meter: _Meter) -> tuple[Tru
     return truth, ""
 
 
-def _seconds(folder: Path, now: float) -> float:
-    """All seconds that the audit took, over all the times that it was begun."""
-    path = folder / "seconds.json"
-    try:
-        before = float(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
-        before = 0.0
-    with disk.told("keep a part of the audit", folder):
-        disk.replace_file(path, json.dumps(before + now).encode())
-    return round(before + now, 1)
+class _Judges:
+    """Computes the intervals of routes while the next ones are sampled.
+
+    Arguments:
+        metric: that the routes are judged by.
+    """
+
+    def __init__(self, metric: str, device: torch.device) -> None:
+        self.metric = metric
+        self.ended = threading.Event()
+        self.pool = ThreadPoolExecutor(1, "judge", start_worker, (device,))
+        self.routes: list[tuple[Entry, Part, Future[Judged] | None]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.ended.set()
+        self.pool.shutdown(cancel_futures=True)
+
+    def add(self, entry: Entry, part: Part, reference: Reference) -> None:
+        """A route is measured."""
+        judging = None
+        if not part.failed:
+            judging = self.pool.submit(
+                judge,
+                part.features,
+                reference,
+                self.metric,
+                full=entry.kind != "map",
+                should_stop=self.ended.is_set,
+            )
+        self.routes.append((entry, part, judging))
+
+    def measured(self, meter: _Meter) -> list[Measured]:
+        """All routes, as soon as the last one is judged."""
+        waiting = {judging for _, _, judging in self.routes if judging is not None}
+        total = len(waiting)
+        while waiting:
+            meter.tell(f"intervals: {total - len(waiting)} of {total} routes")
+            _, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+        return [
+            Measured(entry, part, None if judging is None else judging.result())
+            for entry, part, judging in self.routes
+        ]
+
+
+class _Clock:
+    """Seconds that an audit took, over all the times that it was begun and stopped."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "seconds.json"
+        self.begin = time.monotonic()
+        try:
+            self.before = float(json.loads(self.path.read_text()))
+        except (OSError, ValueError, TypeError):
+            self.before = 0.0
+
+    def keep(self) -> float:
+        """All of them until now, written down: what is killed later has not lost them."""
+        total = self.before + time.monotonic() - self.begin
+        with disk.told("keep a part of the audit", self.path.parent):
+            disk.replace_file(self.path, json.dumps(total).encode())
+        return total
 
 
 class _Meter:

@@ -11,7 +11,7 @@ from ddm_core.analysis.claims import decide
 from ddm_core.analysis.findings import Measurements, claims_of
 from ddm_core.analysis.health import health
 from ddm_core.analysis.league import league
-from ddm_core.analysis.numbers import DEFINITIONS, Judged, judge, numbers_of
+from ddm_core.analysis.numbers import DEFINITIONS, Judged, numbers_of
 from ddm_core.analysis.paradox import data_uri, paradox_map
 from ddm_core.analysis.parts import Part
 from ddm_core.analysis.plan import Entry, Plan
@@ -35,11 +35,11 @@ FORMAT = 1
 
 
 class Measured(NamedTuple):
-    """A route of the plan, measured, and the real data that it is judged by."""
+    """A route of the plan, measured and judged; None where it could not be sampled."""
 
     entry: Entry
     part: Part
-    reference: Reference
+    judged: Judged | None
 
 
 def document(
@@ -47,6 +47,8 @@ def document(
     plan: Plan,
     system: System,
     measured: Sequence[Measured],
+    metric: str,
+    reference: Reference,
     truth: Truth | None,
     no_truth: str,
     store: Store,
@@ -56,25 +58,16 @@ def document(
 
     Arguments:
         about: who, when, with what.
+        metric: that the routes were judged by.
+        reference: the real data that those of the audited system were judged by.
         check: raises where somebody wants to stop.
     """
-    metric = "fid" if system.is_image else "energy_distance"
-    judged: list[Judged | None] = []
-    for one in measured:
-        check()
-        whole = one.entry.kind != "map"
-        ok = not one.part.failed
-        judged.append(judge(one.part.features, one.reference, metric, full=whole) if ok else None)
-    own = [
-        (one, judgement)
-        for one, judgement in zip(measured, judged, strict=True)
-        if one.entry.system is None
-    ]
+    own = [one for one in measured if one.entry.system is None]
     floors = None if truth is None else floors_of(truth)
     weights, losses = _on_real_data(own, truth, floors, system)
     m = Measurements(
-        {one.entry.router: one.part for one, _ in own},
-        {one.entry.router: j for one, j in own if j is not None},
+        {one.entry.router: one.part for one in own},
+        {one.entry.router: one.judged for one in own if one.judged is not None},
         weights,
         metric,
         "top_k:k=2" if len(system.experts) > 2 else "top_k:k=1",
@@ -82,16 +75,14 @@ def document(
         truth,
         floors,
         no_truth,
-        measured[0].reference,
+        reference,
         confidence_of(system.folder),
     )
     check()
     claims = decide(claims_of(m))
     router = quality_document(truth, system.default_router) if truth is not None else None
     fitted = None if router is None else Estimate(**router["temperature"])
-    mapped = [
-        (one.entry, one.part, j) for one, j in zip(measured, judged, strict=True) if j is not None
-    ]
+    mapped = [(e, part, judged) for e, part, judged in measured if judged is not None]
     check()
     return {
         "format": FORMAT,
@@ -99,7 +90,7 @@ def document(
         "plan": _plan(plan, system, metric, m, truth, no_truth),
         "health": health(system, m),
         "claims": claims,
-        "routes": [_route(one, j, losses, system) for one, j in own],
+        "routes": [_route(one, losses, system) for one in own],
         "definitions": {name: one._asdict() for name, one in DEFINITIONS.items()},
         "alignment": alignment(m),
         "accuracy": accuracy(m),
@@ -118,7 +109,7 @@ def document(
 
 
 def _on_real_data(
-    own: Sequence[tuple[Measured, Judged | None]],
+    own: Sequence[Measured],
     truth: Truth | None,
     floors: Floors | None,
     system: System,
@@ -128,7 +119,7 @@ def _on_real_data(
     losses: dict[str, dict[str, Array]] = {}
     if truth is None or floors is None:
         return weights, losses
-    for one, _ in own:
+    for one in own:
         route = one.entry.router
         if one.entry.kind == "reference":
             if truth.monolith is not None:
@@ -182,11 +173,10 @@ def _plan(
 
 def _route(
     one: Measured,
-    judged: Judged | None,
     losses: Mapping[str, Mapping[str, Array]],
     system: System,
 ) -> dict[str, Any]:
-    entry, part = one.entry, one.part
+    entry, part, judged = one
     strategy = entry.router.rpartition("/")[2].partition(":")[0]
     numbers = {} if judged is None else numbers_of(part, judged, losses.get(entry.router, {}))
     curve = [
@@ -241,12 +231,10 @@ def _mean(values: Array) -> dict[str, Any]:
     return curve(np.asarray(values)[None])[0].to_json()
 
 
-def _images(
-    own: Sequence[tuple[Measured, Judged | None]], m: Measurements, store: Store
-) -> dict[str, Array]:
+def _images(own: Sequence[Measured], m: Measurements, store: Store) -> dict[str, Array]:
     out: dict[str, Array] = {}
-    for one, judged in own:
-        if one.entry.router in (m.sparse, m.full) and judged is not None and one.part.run:
+    for one in own:
+        if one.entry.router in (m.sparse, m.full) and one.judged is not None and one.part.run:
             try:
                 out[one.entry.router] = store.samples(one.part.run).images
             except RequestError:

@@ -25,6 +25,7 @@ __all__ = ["DIAGNOSTICS", "league"]
 DIAGNOSTICS = (
     *("delta_refine", "lipschitz", "lipschitz_max", "effective_lipschitz"),
     *("lipschitz_difference", "lipschitz_difference_max", "lipschitz_frozen"),
+    "lipschitz_noised",
     *("growth", "growth_frozen", "growth_renormalised", "lyapunov", "lyapunov_renormalised"),
     *("selected_distance", "selected_minus_chance", "selected_minus_chance_pixels"),
     *("selected_minus_chance_noised", "rank", "nearest_selected"),

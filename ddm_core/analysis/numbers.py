@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from ddm_core.errors import RequestError
 from ddm_core.metrics import METRICS, Measured, Reference
 from ddm_core.metrics.base import Evidence
 from ddm_core.metrics.energy import nearness
+from ddm_core.metrics.extractors.base import never
 from ddm_core.metrics.fid import fid_replicates
 from ddm_core.metrics.two_sample import two_sample_replicates
 from ddm_core.summary import Estimate
@@ -88,6 +89,11 @@ DEFINITIONS: dict[str, Definition] = {
     "lipschitz_frozen": Definition(
         "slope, weights frozen",
         "mean over steps of |v(x+hu) - v(x-hu)| / 2h with the sample's weights",
+        "lower",
+    ),
+    "lipschitz_noised": Definition(
+        "local Lipschitz, real data",
+        "sigma_max(dv/dx) on held-out data noised to t = 0.1, 0.3, ..., 0.9, mean",
         "lower",
     ),
     "selected_distance": Definition(
@@ -185,14 +191,22 @@ class Judged(NamedTuple):
     protocols: dict[str, str]
 
 
-def judge(features: Array, reference: Reference, metric: str, *, full: bool) -> Judged:
+def judge(
+    features: Array,
+    reference: Reference,
+    metric: str,
+    *,
+    full: bool,
+    should_stop: Callable[[], bool] = never,
+) -> Judged:
     """How good samples are, from their features [sample, feature].
 
     Arguments:
         metric: fid or energy_distance.
         full: also the other metrics.
+        should_stop: asked now and then; True ends the work with a WorkError.
     """
-    evidence = Evidence(features, reference)
+    evidence = Evidence(features, reference, should_stop=should_stop)
     if metric == "fid":
         value, replicates = fid_replicates(evidence)
     else:

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from torch import Tensor
 
 from ddm_core import disk, pictures
-from ddm_core.analysis.plan import OBSERVED, Entry, Plan
-from ddm_core.analysis.stability import Array, convergence, sensitivity
+from ddm_core.analysis.plan import LEVELS, OBSERVED, Entry, Plan
+from ddm_core.analysis.stability import Array, convergence, noised_sensitivity, sensitivity
 from ddm_core.config import RunConfig, make_config
 from ddm_core.errors import RequestError, WorkError
 from ddm_core.metrics.extractors.base import Extractor, extract_features
@@ -85,6 +86,7 @@ def measure_part(
     store: Store | None,
     tags: tuple[str, ...],
     on_progress: Callable[[Progress], None],
+    real: Tensor | None = None,
 ) -> Part:
     """Sample and measure one route; a route that cannot be sampled says why instead.
 
@@ -93,12 +95,16 @@ def measure_part(
         extractor: of the features that quality is measured in.
         store: keeps the run with these tags; None keeps nothing.
         on_progress: called now and then; raises Cancelled to stop.
+        real: held-out data [sample, *] that sensitivities are measured on too, if there are any.
     """
     config = _config(plan, entry, image=system.is_image)
     few = config.model_copy(update={"num": plan.stability_samples})
     try:
         sampled = _sample(config, system, store, tags, on_progress)
         stability = sensitivity(few, system, on_progress, mapped=entry.system is not None)
+        if real is not None and entry.system is None:
+            some = real[: plan.stability_samples]
+            stability |= noised_sensitivity(few, system, some, LEVELS)
         curve = convergence(few, system, on_progress)
     except Cancelled:
         raise

@@ -21,12 +21,15 @@ __all__ = ["Entry", "Plan", "Request", "make_plan", "parse_budget"]
 
 #: Expert calls that the sensitivities of one sample and step cost per call of its route: twins
 #: re-routed, frozen and renormalised, central differences along one direction re-routed and
-#: frozen and along two for the largest, and a power iteration of a JVP and a VJP.
-_SENSITIVITY_CALLS = 21
+#: frozen and along two for the largest, and a power iteration of a JVP and a VJP; and a share of
+#: the power iterations on real data at the LEVELS.
+_SENSITIVITY_CALLS = 28
 #: On a system that is only there for the map: the twin and the power iteration, which it shows.
 _MAP_SENSITIVITY_CALLS = 11
 #: Changes with what a part of an audit holds: parts of another kind are made anew.
-PARTS = 3
+PARTS = 4
+#: Noise levels at which sensitivities are measured on real data.
+LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 #: Steps of the three grids of a convergence curve, in units of the plan's steps.
 GRIDS = (0.5, 1.0, 2.0)
 #: Samples on which probes look at all experts, where not all samples are asked for.

@@ -228,6 +228,7 @@ def _buckets(
                     m.confidence(features[bucket.rows]), "largest probability of the classifier"
                 ).to_json(),
                 "picture": picture,
+                "samples": plain(rows[bucket.rows]),
             }
         )
     return out

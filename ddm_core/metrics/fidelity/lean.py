@@ -40,7 +40,7 @@ def _is_compile_supported(device_type: str) -> Any:
 class _Deferred(ModuleType):
     """Stands for a module until an attribute of it is wanted."""
 
-    __path__: list[str] = []  # noqa: RUF012 (it passes for a package)
+    __path__ = []  # noqa: RUF012 (it passes for a package)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
