@@ -226,7 +226,7 @@ def _audit(task: Task) -> None:
     except ValidationError as error:
         first = error.errors()[0]
         raise RequestError(f"no such audit: {first['loc'][0]}: {first['msg']}") from None
-    _, found = audit(request, task.store, on_state=tell, should_stop=task.stopping)
+    _, found = audit(request, task.store, on_state=tell, should_stop=task.stopping, workers=0)
     task.runs.extend(route["run"] for route in found["routes"] if route["run"])
 
 

@@ -86,7 +86,9 @@ def measure_part(
     store: Store | None,
     tags: tuple[str, ...],
     on_progress: Callable[[Progress], None],
+    *,
     real: Tensor | None = None,
+    workers: int = 0,
 ) -> Part:
     """Sample and measure one route; a route that cannot be sampled says why instead.
 
@@ -96,8 +98,9 @@ def measure_part(
         store: keeps the run with these tags; None keeps nothing.
         on_progress: called now and then; raises Cancelled to stop.
         real: held-out data [sample, *] that sensitivities are measured on too, if there are any.
+        workers: batches at a time, as in a run's config.
     """
-    config = _config(plan, entry, image=system.is_image)
+    config = _config(plan, entry, workers, image=system.is_image)
     few = config.model_copy(update={"num": plan.stability_samples})
     try:
         sampled = _sample(config, system, store, tags, on_progress)
@@ -138,7 +141,7 @@ class _Sampled(NamedTuple):
     seconds: float
 
 
-def _config(plan: Plan, entry: Entry, *, image: bool) -> RunConfig:
+def _config(plan: Plan, entry: Entry, workers: int, *, image: bool) -> RunConfig:
     request = plan.request
     return make_config(
         {
@@ -152,6 +155,7 @@ def _config(plan: Plan, entry: Entry, *, image: bool) -> RunConfig:
             "observed": plan.num if entry.dense else min(OBSERVED, plan.num),
             "shown": PICTURED,
             "device": request.device,
+            "workers": workers,
             "plugins": request.plugins,
         }
     )

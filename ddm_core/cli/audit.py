@@ -92,6 +92,7 @@ def audit(
             o.open_store(runs),
             on_state=tell,
             should_stop=lambda: False,
+            workers=0,
         )
     report = _report(folder / DOCUMENT, folder / REPORT)
     if out is not None:
