@@ -6,6 +6,7 @@ the ring are known in closed form. Inception statistics are made from the datase
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -71,7 +72,7 @@ def reference_of(
 ) -> Reference:
     """The statistics of the system's real data in the extractor's features."""
     if isinstance(system.posterior, GaussianPosterior):
-        return _ring_reference(system, system.posterior, extractor)
+        return _ring_reference(system.posterior, extractor)
     if system.folder is None:
         raise RequestError(f"system '{system.name}' has no folder, and so no reference statistics")
     path = system.folder / "reference" / f"{extractor.name}.safetensors"
@@ -104,20 +105,27 @@ def yardstick_or_none(system: System, device: str = "auto") -> Yardstick | None:
     return None if system.extractor is None else yardstick(system, device=device)
 
 
-def _ring_reference(
-    system: System, posterior: GaussianPosterior, extractor: Extractor
+def _ring_reference(posterior: GaussianPosterior, extractor: Extractor) -> Reference:
+    centres = tuple(map(tuple, posterior.centres.double().cpu().tolist()))
+    return _mixture_reference(centres, posterior.spread, extractor.name, extractor.weights)
+
+
+# Rings whose experts differ draw from one mixture: what is computed of it once serves them all.
+@functools.lru_cache(maxsize=8)
+def _mixture_reference(
+    places: tuple[tuple[float, ...], ...], spread: float, extractor: str, weights: str
 ) -> Reference:
-    centres = posterior.centres.double().cpu().numpy()
+    centres = np.array(places)
     between = np.cov(centres.T, bias=True).reshape(2, 2)
     random = np.random.default_rng(0)
     which = random.integers(len(centres), size=RING_POINTS)
-    points = centres[which] + posterior.spread * random.standard_normal((RING_POINTS, 2))
+    points = centres[which] + spread * random.standard_normal((RING_POINTS, 2))
     return Reference(
-        extractor.name,
-        extractor.weights,
+        extractor,
+        weights,
         "closed-form mean and covariance",
         RING_POINTS,
         centres.mean(axis=0),
-        between + posterior.spread**2 * np.eye(2),
+        between + spread**2 * np.eye(2),
         points,
     )

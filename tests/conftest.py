@@ -133,7 +133,9 @@ def find_chromium() -> str | None:
     named = os.environ.get("DDM_CHROMIUM")
     if named:
         return named if Path(named).is_file() else None
-    names = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome", "chrome")
+    # The shell is the same engine without windows, and takes a quarter less of the processor.
+    names = ("chromium-headless-shell", "/usr/bin/chromium", "chromium", "chromium-browser")
+    names += ("google-chrome", "chrome")
     return next((found for name in names if (found := shutil.which(name))), None)
 
 

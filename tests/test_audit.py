@@ -65,8 +65,9 @@ RING = Request(system="ring", num=256, steps=16, budget=3600)
 def ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Document, Store]]:
     store = Store(tmp_path_factory.mktemp("audit"))
     with pytest.MonkeyPatch.context() as patch:
-        # Two errors make a map as well as three, in less time.
+        # Two errors and two temperatures make a map as well as three and four, in less time.
         patch.setattr(plan_module, "ERRORS", (0.0, 1.0))
+        patch.setattr(plan_module, "TEMPERATURES", (1.0, 4.0))
         yield audited(RING, store), store
 
 

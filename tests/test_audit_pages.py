@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 import streamlit as st
+from browsing import new_window
 from page_runs import EVIL, charts, image_run, known
-from small_audit import PICTURE, hostile, small_audit, write_audit
+from small_audit import PICTURE, hostile, number, small_audit, write_audit
 from streamlit.testing.v1 import AppTest
 
 from app.audits.files import Audit, find, read
+from ddm_core import selections
 from ddm_core.errors import WorkError
 from ddm_core.jobs import Jobs
 from ddm_core.store import Store
@@ -73,6 +75,26 @@ def test_a_page_draws_an_audit(store: Store, page: str) -> None:
     assert not app.exception
     assert charts(app)
     assert app.selectbox(key="choice_audit").options[0].startswith("own · ")
+
+
+def test_a_bucket_of_disagreement_is_chosen_for_all_pages(store: Store) -> None:
+    """The samples that a bucket holds, by their seeds; their route's run is a click away."""
+    buckets = [
+        {"low": 0.1 * i, "high": 0.1 * (i + 1), "n": 3, "quality": number(4.0)}
+        | {"picture": PICTURE, "samples": some}
+        for i, some in enumerate(([5, 0, 7], [1, 2, 9]))
+    ]
+    one = {"router": "top_k:k=2", "by_t": [number(0.3)], "buckets": buckets}
+    found = {"times": [1.0], "routes": [one], "pixels": None, "across": None}
+    plan = {**small_audit()["plan"], "seed": 100}
+    write_audit(store.root, disagreement=found, plan=plan)
+    app = opened("disagreement")
+    app.button(key="choose_bucket_2").click().run()
+    assert not app.exception
+    chosen = selections.read(app.query_params["chosen"], store.root)
+    assert chosen.seeds == (101, 102, 109)
+    assert chosen.source == "bucket 2 of disagreement, top_k:k=2"
+    assert "**3 of 64** samples chosen" in words(app)
 
 
 def test_four_cards_say_verdict_effect_and_n(store: Store) -> None:
@@ -300,7 +322,7 @@ def test_a_click_on_a_cell_or_a_point_shows_its_samples(
     root = tmp_path / "runs"
     write_audit(root)
     (root / ".catalogue.json").write_text(json.dumps(known()))
-    window = browser.new_page(viewport={"width": 1440, "height": 1000})
+    window = new_window(browser)
     window.set_default_timeout(60_000)
     faults: list[str] = []
     window.on("pageerror", lambda error: faults.append(str(error)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import axe_playwright_python
 import pytest
-from browsing import settled
+from browsing import new_window, settled
 from page_runs import image_run, known, point_runs
 
 from ddm_core.store import Store
@@ -88,7 +88,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def window(browser: Any) -> Iterator[Any]:
     """A window in which scripts that fail fail the test."""
     faults: list[str] = []
-    one = browser.new_page(viewport={"width": WIDTHS[0], "height": 1000}, color_scheme="light")
+    one = new_window(browser, color_scheme="light")
     one.set_default_timeout(PATIENCE)
     one.on("pageerror", lambda error: faults.append(str(error)))
     yield one

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from browsing import new_window
 from page_runs import EVIL, known_store
 from PIL import Image
 from test_figures import EXPERTS, SHOWN, make_trace
@@ -102,7 +103,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def film(browser: Any, shown: Store, dashboard: Callable[[Path], str]) -> Iterator[Any]:
     """The Trace page of the long run with the short one below."""
     long, short = (run.id for run in shown.comparison("film"))
-    window = browser.new_page(viewport={"width": 1440, "height": 1000})
+    window = new_window(browser)
     faults: list[str] = []
     window.on("pageerror", lambda error: faults.append(str(error)))
     window.set_default_timeout(PATIENCE)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import streamlit as st
+from browsing import new_window
 from page_runs import image_run, known
 from streamlit.testing.v1 import AppTest
 
@@ -343,7 +344,7 @@ def test_a_lasso_shows_images_that_stay(
     store = Store(tmp_path / "runs")
     run = store.save(full)
     catalogue(store.root)
-    window = browser.new_page(viewport={"width": 1440, "height": 1000})
+    window = new_window(browser)
     window.set_default_timeout(60_000)
     try:
         window.goto(f"{dashboard(store.root)}/map?run={run.id}&step=2")

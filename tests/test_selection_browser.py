@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from browsing import PATIENCE, settled
+from browsing import PATIENCE, new_window, settled
 from test_map_page import catalogue
 
 from app.figures import map as figure
@@ -44,7 +44,7 @@ def go(
     windows: list[Any] = []
 
     def opened(path: str) -> Any:
-        window = browser.new_page(viewport={"width": 1440, "height": 1000})
+        window = new_window(browser)
         windows.append(window)
         window.set_default_timeout(PATIENCE)
         window.goto(f"{dashboard(shown.root)}/{path}")

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 import streamlit as st
-from browsing import settled
+from browsing import new_window, settled
 from page_runs import image_run, known
 from streamlit.testing.v1 import AppTest
 from test_branches import ignore
@@ -267,7 +267,7 @@ def test_a_branch_in_a_browser(
     """From Trace by its link, an expert clicked, a branch made, and back by the link."""
     parent, child = pair(shown)
     faults: list[str] = []
-    window = browser.new_page(viewport={"width": 1440, "height": 1000})
+    window = new_window(browser)
     window.set_default_timeout(PATIENCE)
     window.on("pageerror", lambda error: faults.append(str(error)))
     window.goto(f"{dashboard(shown.root)}/trace?run={parent.id}&sample=1&step=3")

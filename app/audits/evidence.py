@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from typing import Annotated
+
+from pydantic import Field, model_validator
 
 from app.audits.untrusted import (
     NOTHING,
@@ -155,6 +157,8 @@ class Bucket(Part):
     distance: E = NOTHING
     confidence: E = NOTHING
     picture: Picture = None
+    #: Which samples of the route: seeds less that of the plan.
+    samples: Annotated[tuple[Count, ...], Field(max_length=100_000)] = ()
 
 
 class DisagreementRoute(Part):

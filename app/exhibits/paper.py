@@ -42,6 +42,7 @@ def find_browser() -> str | None:
     if named:
         return named if Path(named).is_file() else None
     names = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome", "chrome")
+    names += ("chromium-headless-shell",)
     return next((found for name in names if (found := shutil.which(name))), None)
 
 

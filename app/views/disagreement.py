@@ -6,12 +6,12 @@ import math
 
 import streamlit as st
 
-from app import parts, state
+from app import parts, selection, state
 from app.audits.evidence import Disagreement, DisagreementRoute
 from app.exhibits.clickable import sample_picture
 from app.figures import across, buckets, evidence, over_time
 from app.figures.claims import finite, p_text
-from app.views.evidence import NO_DATA, abreast, bands_exhibit, interval, verdict
+from app.views.evidence import NO_DATA, abreast, bands_exhibit, interval, run_link, verdict
 from app.views.picker import Picked, facts, none_yet, picked
 
 __all__ = ["page"]
@@ -38,6 +38,8 @@ def page() -> None:
     verdict(one, 4)
     names = list(dict.fromkeys(route.router for route in found.routes))
     name = parts.choice("Samples of", "route", names, pills=True, says=parts.literal)
+    plan = one.audit.plan
+    selection.bar(range(plan.seed, plan.seed + plan.num))
     _buckets(one, next(route for route in found.routes if route.router == name))
     st.subheader("When, and where in the image?", anchor=False)
     left, right = abreast("where")
@@ -87,6 +89,22 @@ def _buckets(one: Picked, route: DisagreementRoute) -> None:
             says = f"{row.range} rad, n = {row.n:,}"
             sample_picture(bucket.picture, f"samples of bucket {row.place}: disagreement {says}")
             st.caption(f"**{row.place}**  ·  {parts.literal(says)}")
+            if bucket.samples:
+                st.button(
+                    "Choose these",
+                    key=f"choose_bucket_{row.place}",
+                    icon=":material/select_all:",
+                    type="tertiary",
+                    help="choose these samples, to see them on every page",
+                    on_click=selection.choose,
+                    args=(
+                        [one.audit.plan.seed + sample for sample in bucket.samples],
+                        f"bucket {row.place} of disagreement, {route.router}",
+                    ),
+                )
+    measured = next((r for r in one.audit.routes if r.router == route.router), None)
+    if measured is not None:
+        run_link(measured)
 
 
 def _by_time(one: Picked, found: Disagreement) -> None:

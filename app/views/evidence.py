@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import streamlit as st
 
 from app import parts, state
+from app.audits.file import Route
 from app.figures import bands
 from app.figures.bands import BandsInfo
 from app.figures.claims import VERDICTS, finite, written
@@ -17,7 +18,15 @@ from ddm_core.summary import Estimate
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-__all__ = ["NO_DATA", "abreast", "bands_exhibit", "chosen_routes", "interval", "verdict"]
+__all__ = [
+    "NO_DATA",
+    "abreast",
+    "bands_exhibit",
+    "chosen_routes",
+    "interval",
+    "run_link",
+    "verdict",
+]
 
 #: What to do where an audit had no real data.
 NO_DATA = (
@@ -52,6 +61,22 @@ def verdict(one: Picked, number: int) -> None:
             icon=":material/fact_check:",
             query_params={"audit": one.found.key},
         )
+
+
+def run_link(route: Route) -> None:
+    """Draw the way into a route's run, or say that it is not here."""
+    if not route.run:
+        return
+    run = next(iter(state.runs_at([route.run])), None)
+    if run is None or run.status != "done":
+        st.caption("Its run is not in this store.")
+        return
+    st.page_link(
+        st.session_state["pages"]["trace"],
+        label="Open its run",
+        icon=":material/timeline:",
+        query_params={"run": run.id},
+    )
 
 
 def chosen_routes(names: Sequence[str]) -> list[str]:

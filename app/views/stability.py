@@ -9,6 +9,7 @@ from app.audits.file import Audit
 from app.exhibits.clickable import Names, clickable, sample_picture
 from app.figures import convergence, routes_scatter
 from app.figures.claims import finite, written
+from app.views.evidence import run_link
 from app.views.picker import Picked, facts, none_yet, picked
 
 __all__ = ["page"]
@@ -84,16 +85,7 @@ def _route(audit: Audit, router: str) -> None:
     """Samples and numbers of one route, and the way into its run."""
     route = next(one for one in audit.routes if one.router == router)
     sample_picture(route.picture, f"samples of {router}")
-    run = next(iter(state.runs_at([route.run])), None) if route.run else None
-    if run is not None and run.status == "done":
-        st.page_link(
-            st.session_state["pages"]["trace"],
-            label="Open its run",
-            icon=":material/timeline:",
-            query_params={"run": run.id},
-        )
-    elif route.run:
-        st.caption("Its run is not in this store.")
+    run_link(route)
     names = [*routes_scatter.qualities(audit), *routes_scatter.sensitivities(audit), *_DECIDES]
     rows = [
         {"": parts.literal(audit.definition(name).title), "value": written(*map(finite, one[:3]))}

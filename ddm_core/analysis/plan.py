@@ -38,7 +38,7 @@ TEMPERATURES = (0.25, 1.0, 4.0, 16.0)
 ERRORS = (0.0, 0.5, 1.0)
 FEWEST, MOST = 128, 2000
 #: Share of the budget that is planned with; the rest is for measuring and for surprises.
-PLANNED = 0.7
+PLANNED = 0.6
 #: How long the pace of this machine is measured at least.
 PACE_SECONDS = 0.4
 PACE_STEPS = 4

@@ -1,0 +1,87 @@
+"""Routes measured side by side: the same document as alone, and no process outlives the audit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from ddm_core.analysis.audit import State, audit
+from ddm_core.analysis.crew import SHORT_SECONDS, Kit, crew_size
+from ddm_core.analysis.plan import Request, make_plan
+from ddm_core.errors import WorkError
+from ddm_core.run import Cancelled
+from ddm_core.store import Store
+
+REQUEST = Request(system="ring:experts=3", num=64, steps=6, budget=2 * SHORT_SECONDS, map=False)
+_CLOCKS = {"created", "seconds", "run"}
+
+
+def audited(root: Path, workers: int, on_state: Any = lambda state: None) -> dict[str, Any]:
+    return audit(
+        REQUEST, Store(root), on_state=on_state, should_stop=lambda: False, workers=workers
+    )[1]
+
+
+def crew() -> list[psutil.Process]:
+    """The processes that this one has begun to measure with."""
+    mine = psutil.Process().children(recursive=True)
+    return [one for one in mine if "spawn_main" in " ".join(one.cmdline())]
+
+
+def same(one: Any, other: Any, at: str = "") -> None:
+    """Equal but for what is of the clock, and for the last bits of numbers."""
+    assert type(one) is type(other), at
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), at
+        for name in one.keys() - _CLOCKS:
+            same(one[name], other[name], f"{at}.{name}")
+    elif isinstance(one, list):
+        assert len(one) == len(other), at
+        for place, pair in enumerate(zip(one, other, strict=True)):
+            same(*pair, f"{at}[{place}]")
+    elif isinstance(one, float):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-7, err_msg=at)
+    else:
+        assert one == other, at
+
+
+def test_killed_stopped_and_asked_again_it_says_what_one_process_says(tmp_path: Path) -> None:
+    def kill(state: State) -> None:
+        if "sampling" in state.text or "sensitivity" in state.text:
+            for one in crew():
+                one.kill()
+
+    with pytest.raises(WorkError, match="ended from outside, as where memory runs out; what is"):
+        audited(tmp_path / "crew", 2, kill)
+    assert crew() == []
+
+    def stop(state: State) -> None:
+        if "convergence" in state.text or state.done > 0.3 * state.total:
+            raise Cancelled("cancelled")
+
+    with pytest.raises(Cancelled):
+        audited(tmp_path / "crew", 2, stop)
+    assert crew() == []
+    done: list[int] = []
+    whole = audited(tmp_path / "crew", 2, lambda state: done.append(state.done))
+    assert done == sorted(done)
+    assert crew() == []
+    routers = [run.router for run in Store(tmp_path / "crew").runs() if run.status == "done"]
+    assert len(routers) == len(set(routers))  # no run was made twice
+    alone = audited(tmp_path / "alone", 1)
+    same(json.loads(json.dumps(whole)), json.loads(json.dumps(alone)))
+
+
+def test_a_short_audit_and_a_gpu_get_no_crew(tmp_path: Path) -> None:
+    kit = Kit(REQUEST, Store(tmp_path))
+    plan = make_plan(REQUEST, kit.system)
+    assert crew_size(kit, plan, 4, routes=9) == 4
+    assert crew_size(kit, plan, 4, routes=2) == 2
+    assert crew_size(kit, plan, 4, routes=0) == 1
+    short = plan.model_copy(update={"budget": SHORT_SECONDS / 2})
+    assert crew_size(kit, short, 4, routes=9) == 1
