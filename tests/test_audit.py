@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ddm_core import systems
-from ddm_core.analysis import audit as audit_module
+from ddm_core.analysis import crew as crew_module
 from ddm_core.analysis import plan as plan_module
 from ddm_core.analysis.audit import State, audit
 from ddm_core.analysis.parts import Part, load_part
@@ -205,7 +205,7 @@ def test_ctrl_c_is_a_sentence_and_costs_nothing(
     """Stopped in the middle the command says so; asked again it goes on with what is there."""
     asked = ["audit", "ring:experts=2", "--num", "32", "--budget", "1s", "--steps", "4"]
     asked += ["--no-map", "--runs", str(tmp_path)]
-    plain, kept = audit_module.save_part, 0
+    plain, kept = crew_module.save_part, 0
 
     def stopped(path: Path, part: Part) -> None:
         nonlocal kept
@@ -214,7 +214,7 @@ def test_ctrl_c_is_a_sentence_and_costs_nothing(
         if kept == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(audit_module, "save_part", stopped)
+    monkeypatch.setattr(crew_module, "save_part", stopped)
     assert run(asked) == 130
     assert "stopped by Ctrl-C; what was finished is kept" in capsys.readouterr().err
     before = {one.id for one in Store(tmp_path).runs()}

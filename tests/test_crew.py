@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,13 @@ def audited(root: Path, workers: int, on_state: Any = lambda state: None) -> dic
 
 def crew() -> list[psutil.Process]:
     """The processes that this one has begun to measure with."""
-    mine = psutil.Process().children(recursive=True)
-    return [one for one in mine if "spawn_main" in " ".join(one.cmdline())]
+    found: list[psutil.Process] = []
+    for one in psutil.Process().children(recursive=True):
+        # One that has just ended has no command line.
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if "spawn_main" in " ".join(one.cmdline()):
+                found.append(one)
+    return found
 
 
 def same(one: Any, other: Any, at: str = "") -> None:

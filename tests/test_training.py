@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from ddm_core.analysis import plan
 from ddm_core.analysis.audit import audit
 from ddm_core.analysis.plan import Request
 from ddm_core.datasets import load_dataset
@@ -342,9 +343,13 @@ def test_folders_without_images_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_system_that_nobody_tuned_is_audited(
-    trained: tuple[Path, list[TrainProgress]], pictures: Path, tmp_path: Path
+    trained: tuple[Path, list[TrainProgress]],
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Trained a moment ago on a folder: every claim has its verdict, its interval and its n."""
+    monkeypatch.setattr(plan, "SENSITIVE", (4, 4, 4))
     request = Request(
         system=str(trained[0]), num=32, steps=4, budget=1, map=False, data=str(pictures)
     )

@@ -37,6 +37,9 @@ OBSERVED = 64
 TEMPERATURES = (0.25, 1.0, 4.0, 16.0)
 ERRORS = (0.0, 0.5, 1.0)
 FEWEST, MOST = 128, 2000
+#: Samples that sensitivities are taken on: of points, of images in up to ten minutes, in more.
+#: Two dozen expert calls a sample: in little time they would leave none for the samples.
+SENSITIVE = (256, 16, 24)
 #: Share of the budget that is planned with; the rest is for measuring and for surprises.
 PLANNED = 0.6
 #: How long the pace of this machine is measured at least.
@@ -174,8 +177,7 @@ def make_plan(request: Request, system: System) -> Plan:
     if request.num is not None and request.budget is None:
         # Who names the number of samples and no time gets all of the map, however long it takes.
         scopes = scopes[:1]
-    # Two dozen expert calls a sample: in little time they would leave none for the samples.
-    stability = (24 if budget > 600 else 16) if system.is_image else 256
+    stability = SENSITIVE[0 if not system.is_image else 1 if budget <= 600 else 2]
     plan = None
     # Real images are cheap, and a router's calibration hangs on the few that surprise it.
     most = MOST if system.is_image else (request.num or MOST)
