@@ -72,6 +72,26 @@ def test_who_names_samples_and_no_time_gets_the_whole_map(monkeypatch: pytest.Mo
     assert any("temperatures" in one for one in hurried.given_up)
 
 
+def test_what_is_given_up_first_is_what_nobody_sees_on_the_map(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From all down to nothing but the strategies, each plan gives up what the one before had."""
+    system = load_system("digits")
+    whole: list[tuple[int, bool]] = []
+    for pace in (1e6, 3.5e3, 3e3, 2.7e3, 10.0):
+        monkeypatch.setattr(plan_module, "_pace", lambda request, system, pace=pace: pace)
+        plan = make_plan(Request(system="digits"), system)
+        mapped = [entry for entry in plan.entries if entry.kind == "map"]
+        every = all(entry.sensitive for entry in mapped)
+        assert all(entry.sensitive for entry in plan.entries if entry.kind != "map")
+        assert any("sensitivities" in one for one in plan.given_up) == (not every)
+        assert any("temperatures 0.25" in one for one in plan.given_up) == (
+            0.25 not in plan.temperatures
+        )
+        whole.append((len(plan.temperatures), every and bool(mapped)))
+    assert whole == [(4, True), (4, False), (3, False), (2, False), (1, False)]
+
+
 def test_one_expert_leaves_nothing_to_choose() -> None:
     with pytest.raises(RequestError, match="one expert"):
         make_plan(Request(system="ring:experts=1"), load_system("ring:experts=1"))

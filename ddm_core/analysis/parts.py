@@ -104,8 +104,8 @@ def measure_part(
     few = config.model_copy(update={"num": plan.stability_samples})
     try:
         sampled = _sample(config, system, store, tags, on_progress)
-        stability = sensitivity(few, system, on_progress, mapped=entry.system is not None)
-        if real is not None and entry.system is None:
+        stability = sensitivity(few, system, on_progress, mapped=not entry.sensitive)
+        if real is not None and entry.sensitive:
             some = real[: plan.stability_samples]
             stability |= noised_sensitivity(few, system, some, LEVELS)
         curve = convergence(few, system, on_progress)

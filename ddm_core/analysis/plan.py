@@ -23,8 +23,8 @@ __all__ = ["Entry", "Plan", "Request", "make_plan", "parse_budget"]
 #: re-routed, frozen and renormalised, central differences along one direction re-routed and
 #: frozen and along two for the largest, and a power iteration of a JVP and a VJP; and a share of
 #: the power iterations on real data at the LEVELS.
-_SENSITIVITY_CALLS = 28
-#: On a system that is only there for the map: the twin and the power iteration, which it shows.
+_SENSITIVITY_CALLS = 26
+#: Of a route that is only there for the map: the twin and the power iteration, which it shows.
 _MAP_SENSITIVITY_CALLS = 11
 #: Changes with what a part of an audit holds: parts of another kind are made anew.
 PARTS = 4
@@ -36,12 +36,13 @@ GRIDS = (0.5, 1.0, 2.0)
 OBSERVED = 64
 TEMPERATURES = (0.25, 1.0, 4.0, 16.0)
 ERRORS = (0.0, 0.5, 1.0)
-FEWEST, MOST = 128, 2000
-#: Samples that sensitivities are taken on: of points, of images in up to ten minutes, in more.
-#: Two dozen expert calls a sample: in little time they would leave none for the samples.
-SENSITIVE = (256, 16, 24)
+#: Samples per route: at least, enough to give up nothing more for them, and at most.
+FEWEST, ENOUGH, MOST = 128, 192, 2000
+#: Samples that sensitivities are taken on, of points and of images: of these a sample costs as
+#: much as two dozen that are only sampled.
+SENSITIVE_POINTS, SENSITIVE_IMAGES = 256, 12
 #: Share of the budget that is planned with; the rest is for measuring and for surprises.
-PLANNED = 0.6
+PLANNED = 0.65
 #: How long the pace of this machine is measured at least.
 PACE_SECONDS = 0.4
 PACE_STEPS = 4
@@ -106,6 +107,7 @@ class Entry(BaseModel):
         system: another one than the audited, for the map over the experts' error.
         error: of the experts outside their own cluster, where it is known.
         dense: whether all experts are looked at on all samples.
+        sensitive: whether all sensitivities are measured, or only those that the map shows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -118,11 +120,12 @@ class Entry(BaseModel):
     system: str | None = None
     error: float | None = None
     dense: bool = False
+    sensitive: bool = True
 
     @property
     def sensitivity_calls(self) -> int:
         """What the sensitivities of a sample and step cost, in calls of the route."""
-        return _SENSITIVITY_CALLS if self.system is None else _MAP_SENSITIVITY_CALLS
+        return _SENSITIVITY_CALLS if self.sensitive else _MAP_SENSITIVITY_CALLS
 
 
 class Plan(BaseModel):
@@ -173,18 +176,26 @@ def make_plan(request: Request, system: System) -> Plan:
         )
     budget = request.budget or _usual_budget(system)
     calls = budget * PLANNED * _pace(request, system)
-    scopes = (TEMPERATURES, TEMPERATURES[1:], TEMPERATURES[1:3], ()) if request.map else ((),)
+    scopes = [
+        (TEMPERATURES[first:last], False) for first, last in ((0, 4), (1, 4), (1, 3), (0, 0))
+    ]
+    scopes = [(TEMPERATURES, True), *scopes] if request.map else [((), True)]
     if request.num is not None and request.budget is None:
         # Who names the number of samples and no time gets all of the map, however long it takes.
         scopes = scopes[:1]
-    stability = SENSITIVE[0 if not system.is_image else 1 if budget <= 600 else 2]
+    stability = SENSITIVE_IMAGES if system.is_image else SENSITIVE_POINTS
     plan = None
     # Real images are cheap, and a router's calibration hangs on the few that surprise it.
     most = MOST if system.is_image else (request.num or MOST)
-    for temperatures in scopes:
-        entries, ks, errors = _entries(request, system, temperatures)
-        fixed = sum(_cost(e, experts, 0, stability, request.steps) for e in entries)
-        each = sum(_cost(e, experts, 1, 0, request.steps) for e in entries)
+    for temperatures, sensitive in scopes:
+        entries, ks, errors = _entries(request, system, temperatures, sensitive=sensitive)
+        # Above this many samples the cost of one more is always the same.
+        first, last = (
+            sum(_cost(e, experts, n, stability, request.steps) for e in entries)
+            for n in (OBSERVED, OBSERVED + 1)
+        )
+        each = last - first
+        fixed = first - OBSERVED * each
         affordable = int((calls * 0.95 - fixed) / each)
         num = request.num or max(FEWEST, min(MOST, affordable // 64 * 64))
         plan = Plan(
@@ -198,9 +209,9 @@ def make_plan(request: Request, system: System) -> Plan:
             ks=tuple(ks),
             temperatures=tuple(temperatures) or (1.0,),
             errors=tuple(errors),
-            given_up=tuple(_given_up(num, temperatures, affordable, request, budget)),
+            given_up=tuple(_given_up(num, temperatures, sensitive, affordable, request, budget)),
         )
-        if affordable >= min(num, 2 * FEWEST):
+        if affordable >= (request.num or ENOUGH):
             break
     assert plan is not None  # there is at least one scope
     return plan
@@ -263,7 +274,7 @@ def _cost(entry: Entry, experts: int, num: int, stability: int, steps: int) -> f
 
 
 def _entries(
-    request: Request, system: System, temperatures: Sequence[float]
+    request: Request, system: System, temperatures: Sequence[float], *, sensitive: bool
 ) -> tuple[list[Entry], list[int], list[float]]:
     experts = len(system.experts)
     router = system.default_router
@@ -290,7 +301,16 @@ def _entries(
         for k in ks:
             if k > 1:  # the largest probability is the largest at every temperature
                 spec = f"{router}:temperature={temperature:g}/{_top(k, experts)}"
-                out.append(Entry(router=spec, kind="map", k=k, temperature=temperature, calls=k))
+                out.append(
+                    Entry(
+                        router=spec,
+                        kind="map",
+                        k=k,
+                        temperature=temperature,
+                        calls=k,
+                        sensitive=sensitive,
+                    )
+                )
     errors = [0.0]
     if isinstance(system.posterior, GaussianPosterior) and temperatures:
         errors, others = _errors(system, temperatures, ks, router)
@@ -322,6 +342,7 @@ def _errors(
                         calls=k,
                         system=f"{base}:error={error:g}",
                         error=error,
+                        sensitive=False,
                     )
                 )
     return sorted({own, *ERRORS}), out
@@ -336,13 +357,22 @@ def _top(k: int, experts: int) -> str:
 
 
 def _given_up(
-    num: int, temperatures: Sequence[float], affordable: int, request: Request, budget: float
+    num: int,
+    temperatures: Sequence[float],
+    sensitive: bool,
+    affordable: int,
+    request: Request,
+    budget: float,
 ) -> list[str]:
     out: list[str] = []
     if num < MOST and request.num is None:
         out.append(
             f"{num} samples per route instead of {MOST}: intervals are wider by a factor of "
             f"{(MOST / num) ** 0.5:.2g}, and FID is higher by its bias, alike for all routes"
+        )
+    if temperatures and not sensitive:
+        out.append(
+            "routes at other router temperatures have only the sensitivities that the map shows"
         )
     missing = [f"{t:g}" for t in TEMPERATURES if t not in temperatures and t != 1.0]
     if missing:

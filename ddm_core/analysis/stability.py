@@ -11,7 +11,7 @@
     lipschitz_difference mean over steps of the slope along a random direction, re-routed
     lipschitz_difference_max  largest over steps and two random directions each
     lipschitz_frozen     as lipschitz_difference, with the sample's own weights
-    lipschitz_noised     sigma_max(dv/dx) on real data noised to t, mean over levels, by 8 power
+    lipschitz_noised     sigma_max(dv/dx) on real data noised to t, mean over levels, by 5 power
                          iterations: a few percent below, alike for all routes
     delta_refine         |x^N - x^2N| / |x^2N|: N against 2N steps from one x_T
 
@@ -53,7 +53,7 @@ _PROBES = (
     "local_lipschitz_frozen",
 )
 #: From one noise level to the next the steepest direction turns: more iterations than on a path.
-_NOISED = "local_lipschitz:iterations=8:first=8"
+_NOISED = "local_lipschitz:iterations=5:first=8"
 
 
 def sensitivity(
