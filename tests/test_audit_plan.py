@@ -77,6 +77,7 @@ def test_what_is_given_up_first_is_what_nobody_sees_on_the_map(
 ) -> None:
     """From all down to nothing but the strategies, each plan gives up what the one before had."""
     system = load_system("digits")
+    monkeypatch.setattr(plan_module, "PLANNED", 0.65)
     whole: list[tuple[int, bool]] = []
     for pace in (1e6, 3.5e3, 3e3, 2.7e3, 10.0):
         monkeypatch.setattr(plan_module, "_pace", lambda request, system, pace=pace: pace)
