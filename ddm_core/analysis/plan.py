@@ -42,7 +42,7 @@ FEWEST, ENOUGH, MOST = 128, 192, 2000
 #: much as two dozen that are only sampled.
 SENSITIVE_POINTS, SENSITIVE_IMAGES = 256, 12
 #: Share of the budget that is planned with; the rest is for measuring and for surprises.
-PLANNED = 0.8
+PLANNED = 0.7
 #: How long the pace of this machine is measured at least.
 PACE_SECONDS = 0.4
 PACE_STEPS = 4
