@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from app.exhibits.paper import find_browser
 from ddm_core.config import make_config
 from ddm_core.records import stamped
 from ddm_core.run import execute
@@ -70,7 +70,7 @@ def require_chromium() -> str:
         import playwright.sync_api  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError:
         raise RuntimeError("playwright is not installed") from None
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    chromium = find_browser()
     if chromium is None:
         raise RuntimeError("there is no Chromium on this machine")
     return chromium

@@ -55,7 +55,7 @@ class Request(BaseModel):
         system: a name or a checkpoint folder.
         num: samples per route; None leaves it to the budget.
         steps: intervals of the time grid.
-        budget: seconds; None is two minutes for points, ten for images of up to 256 numbers,
+        budget: seconds; None is 75 for points, ten minutes for images of up to 256 numbers,
             thirty otherwise.
         map: whether routes are measured at other router temperatures too (and on rings of other
             errors), for the paradox map.
