@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +31,10 @@ def audited(root: Path, workers: int, on_state: Any = lambda state: None) -> dic
     )[1]
 
 
-def crew() -> list[psutil.Process]:
-    """The processes that this one has begun to measure with."""
+def crew(of: int | None = None) -> list[psutil.Process]:
+    """The processes that one has begun to measure with; this one, unless told."""
     found: list[psutil.Process] = []
-    for one in psutil.Process().children(recursive=True):
+    for one in psutil.Process(of).children(recursive=True):
         # One that has just ended has no command line.
         with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
             if "spawn_main" in " ".join(one.cmdline()):
@@ -83,3 +87,20 @@ def test_a_short_audit_and_a_gpu_get_no_crew(tmp_path: Path) -> None:
     assert crew_size(kit, plan, 4, routes=0) == 1
     short = plan.model_copy(update={"budget": SHORT_SECONDS / 2})
     assert crew_size(kit, short, 4, routes=9) == 1
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core measures in one process")
+def test_killed_the_first_process_takes_the_others_with_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ddm_core", "audit", "ring:experts=3", "--no-map"]
+    command += ["--num", "64", "--steps", "6", "--budget", "60s", "--runs", str(tmp_path)]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    others: list[psutil.Process] = []
+    end = time.monotonic() + 60
+    while len(others) < 2 and first.poll() is None and time.monotonic() < end:
+        time.sleep(0.1)
+        others = crew(first.pid)
+    first.kill()
+    first.wait()
+    assert len(others) == 2
+    _, alive = psutil.wait_procs(others, timeout=20)
+    assert alive == []

@@ -188,6 +188,8 @@ def _side_by_side(
         initargs=(kit.request, kit.store.root, plan, stop, told),
     )
     now: dict[int, Progress] = {}
+    # In a thread: a process that is killed in the middle of a word would keep its reader for ever.
+    threading.Thread(target=_listen, args=(told, now), daemon=True).start()
     try:
         # The dearest first: at the end the cheap ones fill the gaps.
         count = len(kit.system.experts)
@@ -196,15 +198,13 @@ def _side_by_side(
         waiting: set[Future[None]] = set(futures)
         while waiting:
             finished, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
-            while not told.empty():
-                one: _Told = told.get()
-                now[one.index] = _progress(one)
             for future in finished:
                 future.result()
-                now.pop(futures[future], None)
                 on_done(futures[future])
-            for index, progress in now.items():
-                on_progress(index, progress)
+            # What a route said last may be heard when it is done already.
+            for index in (futures[future] for future in waiting):
+                if index in now:
+                    on_progress(index, now[index])
     except BrokenProcessPool:
         raise WorkError(
             "a process that measured routes was ended from outside, as where memory runs out; "
@@ -213,7 +213,14 @@ def _side_by_side(
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
-        told.close()
+        told.put(None)
+
+
+def _listen(told: Any, now: dict[int, Progress]) -> None:
+    """Note the last word of every route, until there is no more to hear."""
+    one: _Told | None
+    while (one := told.get()) is not None:
+        now[one.index] = _progress(one)
 
 
 def _progress(one: _Told) -> Progress:
