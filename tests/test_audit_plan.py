@@ -64,11 +64,13 @@ def test_who_names_samples_and_no_time_gets_the_whole_map(monkeypatch: pytest.Mo
     monkeypatch.setattr(plan_module, "_pace", lambda request, system: 10.0)  # calls a second
     patient = make_plan(Request(system="digits", num=64), system)
     assert patient.temperatures == plan_module.TEMPERATURES
+    assert patient.truth_images == MOST
     assert [one.split(" that ")[0] for one in patient.given_up] == [
         "64 samples per route take longer than the 600 s"
     ]
     hurried = make_plan(Request(system="digits", num=64, budget=600), system)
     assert len(hurried.temperatures) < len(patient.temperatures)
+    assert hurried.truth_images < patient.truth_images
     assert any("temperatures" in one for one in hurried.given_up)
 
 

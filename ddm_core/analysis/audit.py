@@ -114,18 +114,7 @@ def audit(
         },
         "config_hash": request.digest(system),
     }
-    found = document(
-        header,
-        plan,
-        system,
-        measured,
-        kit.metric,
-        kit.reference,
-        truth,
-        no_truth,
-        store,
-        meter.check,
-    )
+    found = document(header, plan, kit, measured, truth, no_truth, meter.check)
     # Last of all, so that it leaves out nothing.
     found["seconds"] = round(clock.keep(), 1)
     with disk.told("write the audit", folder):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ddm_core.analysis.claims import decide
+from ddm_core.analysis.crew import Kit
 from ddm_core.analysis.findings import Measurements, claims_of
 from ddm_core.analysis.health import health
 from ddm_core.analysis.league import league
@@ -22,7 +23,6 @@ from ddm_core.analysis.stability import Array
 from ddm_core.analysis.switching import transitions
 from ddm_core.analysis.truth import Truth
 from ddm_core.errors import RequestError
-from ddm_core.metrics import Reference
 from ddm_core.metrics.extractors.weights import confidence_of
 from ddm_core.routes import parse_route
 from ddm_core.store import Store
@@ -45,23 +45,19 @@ class Measured(NamedTuple):
 def document(
     about: Mapping[str, Any],
     plan: Plan,
-    system: System,
+    kit: Kit,
     measured: Sequence[Measured],
-    metric: str,
-    reference: Reference,
     truth: Truth | None,
     no_truth: str,
-    store: Store,
     check: Callable[[], None],
 ) -> dict[str, Any]:
     """Everything that the audit says.
 
     Arguments:
         about: who, when, with what.
-        metric: that the routes were judged by.
-        reference: the real data that those of the audited system were judged by.
         check: raises where somebody wants to stop.
     """
+    system, metric = kit.system, kit.metric
     own = [one for one in measured if one.entry.system is None]
     floors = None if truth is None else floors_of(truth)
     weights, losses = _on_real_data(own, truth, floors, system)
@@ -75,7 +71,7 @@ def document(
         truth,
         floors,
         no_truth,
-        reference,
+        kit.reference,
         confidence_of(system.folder),
     )
     check()
@@ -95,7 +91,7 @@ def document(
         "alignment": alignment(m),
         "accuracy": accuracy(m),
         "router": router,
-        "disagreement": disagreement(m, _images(own, m, store), claims[3]["tests"]),
+        "disagreement": disagreement(m, _images(own, m, kit.store), claims[3]["tests"]),
         "league": league(m, losses),
         "map": paradox_map(
             plan,

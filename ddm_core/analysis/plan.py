@@ -176,12 +176,13 @@ def make_plan(request: Request, system: System) -> Plan:
         )
     budget = request.budget or _usual_budget(system)
     calls = budget * PLANNED * _pace(request, system)
-    scopes = [
-        (TEMPERATURES[first:last], False) for first, last in ((0, 4), (1, 4), (1, 3), (0, 0))
-    ]
-    scopes = [(TEMPERATURES, True), *scopes] if request.map else [((), True)]
-    if request.num is not None and request.budget is None:
-        # Who names the number of samples and no time gets all of the map, however long it takes.
+    scopes = [((), True)]
+    if request.map:
+        fewer = (TEMPERATURES, TEMPERATURES[1:], TEMPERATURES[1:3], ())
+        scopes = [(TEMPERATURES, True), *((some, False) for some in fewer)]
+    # Who names the number of samples and no time gets everything, however long it takes.
+    patient = request.num is not None and request.budget is None
+    if patient:
         scopes = scopes[:1]
     stability = SENSITIVE_IMAGES if system.is_image else SENSITIVE_POINTS
     plan = None
@@ -202,7 +203,9 @@ def make_plan(request: Request, system: System) -> Plan:
             request=request,
             num=num,
             stability_samples=min(stability, num),
-            truth_images=int(max(256, min(most, calls * 0.05 / (10 * (experts + 1))))),
+            truth_images=most
+            if patient
+            else int(max(256, min(most, calls * 0.05 / (10 * (experts + 1))))),
             times=tuple((i + 0.5) / 10 for i in range(10)),
             budget=budget,
             entries=tuple(entries),
