@@ -9,7 +9,14 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from app.figures import alignment, routes_scatter, series, variables, weights
+from app.figures import (
+    alignment,
+    routes_scatter,
+    samples_scatter,
+    series,
+    variables,
+    weights,
+)
 from app.figures.look import Look
 from app.figures.routes_scatter import Point, ScatterInfo
 from app.figures.subjects import Subject
@@ -71,6 +78,11 @@ class RunPlots(_Plots):
     def _variable(self, name: str, sample: int | None, axis: str) -> go.Figure:
         one = self._subjects[0]
         return variables.draw(one, name, self._look, focus=sample, axis=axis).figure
+
+    def samples(self, across: str, up: str) -> go.Figure:
+        """Every sample by two variables, each its mean over steps."""
+        info = samples_scatter.samples_info(self._subjects[0], across, up)
+        return samples_scatter.figure(info, self._look)
 
 
 class ComparisonPlots(_Plots):

@@ -47,7 +47,7 @@ _light: ContextVar[bool] = ContextVar("light", default=False)
 #: Parts of the view. All are in the URL while they have a value, on every page.
 VIEW = (
     *("comparison", "runs", "run", "sample", "chosen", "step", "axis", "job"),
-    *("variable", "figures", "q", "system", "embedding"),
+    *("variable", "figures", "across", "up", "q", "system", "embedding"),
     *("group", "picked", "settings"),
     *("live", "temperature", "k", "noise", "tour"),
     *("routed", "order", "lead", "counted", "stages", "flow", "flows", "ground", "panels"),

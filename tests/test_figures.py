@@ -11,10 +11,21 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 import xarray as xr
+from scipy.stats import spearmanr
 
 from app.components.filmstrip import filmstrip_data
 from app.components.player import player_data
-from app.figures import alignment, dots, heatmap, labels, points, series, variables, weights
+from app.figures import (
+    alignment,
+    dots,
+    heatmap,
+    labels,
+    points,
+    samples_scatter,
+    series,
+    variables,
+    weights,
+)
 from app.figures.look import Look, expert_colour, expert_colours, plain, run_style
 from app.figures.subjects import AXES, Subject, band, measured, rows
 from app.pictures import grid, png, sprite, strip, thinned
@@ -245,6 +256,53 @@ def test_every_figure_draws_in_light_and_dark(pair: list[Subject]) -> None:
             assert layout.paper_bgcolor == "rgba(0,0,0,0)", name
             assert layout.font.color == look.ink, name
             assert not [one for one in figure.data if one.type.endswith("gl")], name
+
+
+def test_samples_by_two_numbers(trace: xr.Dataset) -> None:
+    """Of the samples that were measured in both, in the colour of the expert asked most."""
+    one = Subject("a", trace)
+    names = ("disagreement", "perturbation_growth")
+    info = samples_scatter.samples_info(one, *names, chosen=(11, 99), focus=12)
+    assert info.seeds.tolist() == [10, 11, 12]  # the others were not observed
+    for column, name in enumerate(names):
+        np.testing.assert_allclose(
+            info.values[:, column], trace[name].mean("step").values[:3], rtol=1e-12
+        )
+    whose = trace["weights"].mean("step").values.argmax(axis=1)[:3]
+    assert info.expert.tolist() == whose.tolist()
+    assert samples_scatter.table(info)["chosen"].tolist() == [False, True, False]
+    for look in LOOKS:
+        chart = samples_scatter.figure(info, look)
+        drawn = {
+            seed: (x, y, part.marker.color, opacity)
+            for part in chart.data
+            for (seed,), x, y, opacity in zip(
+                part.customdata, part.x, part.y, part.marker.opacity, strict=True
+            )
+        }
+        for row, seed in enumerate(info.seeds.tolist()):
+            assert drawn[seed][:2] == tuple(info.values[row])
+            assert drawn[seed][2] == expert_colour(whose[row])
+        # Nobody steps back who was chosen or is followed.
+        assert drawn[10][3] < drawn[11][3] == drawn[12][3]
+    alone = samples_scatter.samples_info(Subject("b", trace.drop_vars("weights")), *names)
+    assert set(alone.expert.tolist()) == {samples_scatter.NOBODY}
+    assert len(samples_scatter.figure(alone, Look()).data) == 1
+    assert samples_scatter.says(alone).startswith("n = 3: too few")
+
+
+def test_samples_rank_correlation_is_that_of_scipy() -> None:
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=(2, 4, 40))
+    dims = ("step", "sample")
+    trace = xr.Dataset(
+        {"a": (dims, values[0]), "b": (dims, values[1] + values[0])},
+        {"sample": np.arange(40)},
+    )
+    info = samples_scatter.samples_info(Subject("x", trace), "a", "b")
+    wanted = spearmanr(trace["a"].mean("step"), trace["b"].mean("step")).statistic
+    assert info.rho.value == pytest.approx(wanted)
+    assert info.rho.n == 40
 
 
 def test_hostile_names_are_text_in_figures(trace: xr.Dataset) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 from feature_sets import Array, normal, real
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ddm_core.errors import RequestError, WorkError
 from ddm_core.metrics import (
@@ -256,6 +258,20 @@ def test_every_metric_can_be_cancelled(name: str) -> None:
     evidence = Evidence(normal(60, 3, 0), real(normal(90, 3, 1)), should_stop=lambda: True)
     with pytest.raises(WorkError, match="cancelled"):
         measure_evidence([name], evidence)
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core has one thread in any case")
+@pytest.mark.parametrize(("dims", "threads"), [(8, 1), (600, 2)])
+def test_small_matrices_get_one_thread_and_all_get_theirs_back(dims: int, threads: int) -> None:
+    """Beside processes that sample, two threads of the linear algebra spin for each other."""
+    evidence = Evidence(normal(4, dims, 0), real(normal(5, dims, 1)))
+
+    def now() -> set[int]:
+        return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+    with threadpool_limits(2, user_api="blas"):
+        assert evidence.once("threads", now) == {threads}
+        assert now() == {2}
 
 
 def test_kid_and_recall_say_what_they_used() -> None:

@@ -63,6 +63,20 @@ def chosen(window: Any) -> list[int]:
     return sorted(int(seed) for seed in text.split(",") if seed)
 
 
+def lasso_left_half(window: Any, plot: str) -> None:
+    """Draw around the left half of a figure's plane."""
+    drag = window.locator(f"{plot} .nsewdrag").first
+    drag.scroll_into_view_if_needed()
+    box = drag.bounding_box()
+    ring = ((0.01, 0.01), (0.5, 0.01), (0.5, 0.99), (0.01, 0.99), (0.01, 0.01))
+    corners = [(box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in ring]
+    window.mouse.move(*corners[0])
+    window.mouse.down()
+    for corner in corners[1:]:
+        window.mouse.move(*corner, steps=3)
+    window.mouse.up()
+
+
 @pytest.mark.browser
 def test_a_lasso_reaches_the_frames_another_page_another_window_and_the_csv(
     go: Callable[[str], Any], shown: Store
@@ -73,18 +87,10 @@ def test_a_lasso_reaches_the_frames_another_page_another_window_and_the_csv(
     window.wait_for_selector(f"{plot} .main-svg")
     window.wait_for_selector(".player[data-step]")
     # Around the left half of the plane.
-    drag = window.locator(f"{plot} .nsewdrag").first
-    drag.scroll_into_view_if_needed()
+    window.locator(plot).scroll_into_view_if_needed()
     window.locator(plot).hover()
     window.locator(f"{plot} .modebar-btn[data-val=lasso]").click(force=True)
-    box = drag.bounding_box()
-    ring = ((0.01, 0.01), (0.5, 0.01), (0.5, 0.99), (0.01, 0.99), (0.01, 0.01))
-    corners = [(box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in ring]
-    window.mouse.move(*corners[0])
-    window.mouse.down()
-    for corner in corners[1:]:
-        window.mouse.move(*corner, steps=3)
-    window.mouse.up()
+    lasso_left_half(window, plot)
     window.wait_for_selector("text=samples chosen")
     settled(window)
     # By hand: which samples end left of the middle of the axes.
@@ -118,3 +124,36 @@ def test_a_lasso_reaches_the_frames_another_page_another_window_and_the_csv(
     other.wait_for_selector(f".player[data-chosen='{','.join(map(str, sorted(left)))}']")
     settled(other)
     assert chosen(other) == wanted[1:]
+
+
+@pytest.mark.browser
+def test_a_lasso_over_two_numbers_chooses_and_a_click_follows(
+    go: Callable[[str], Any], shown: Store
+) -> None:
+    run = shown.runs()[0]
+    window = go(f"trace?run={run.id}&across=entropy&up=disagreement")
+    plot = ".st-key-exhibit_samples .chart"
+    window.wait_for_selector(f"{plot}[data-drawn] .main-svg")
+    lasso_left_half(window, plot)
+    window.wait_for_selector("text=samples chosen")
+    settled(window)
+    axis = window.evaluate(f"() => document.querySelector('{plot}')._fullLayout.xaxis.range")
+    trace = shown.trace(run.id)
+    entropy = trace["entropy"].mean("step").values
+    wanted = sorted(trace["sample"].values[entropy < np.mean(axis)].tolist())
+    assert 0 < len(wanted) < NUM
+    assert chosen(window) == wanted
+    window.wait_for_function("() => new URL(location).searchParams.has('chosen')")
+    assert "lasso over disagreement against entropy, top_k:k=2" in window.inner_text("body")
+    # The others step back, and the outline that Plotly drew is gone.
+    dim = f"""() => document.querySelector('{plot}')._fullData.flatMap(
+        one => one.customdata.map((seed, i) => [seed[0], one.marker.opacity[i]]))"""
+    dimmed = sorted(seed for seed, opacity in window.evaluate(dim) if opacity < 0.5)
+    assert dimmed == sorted(set(range(NUM)) - set(wanted))
+    assert window.locator(f"{plot} .selectionlayer path").count() == 0
+    point = window.locator(f"{plot} .scatterlayer .point").first
+    point.scroll_into_view_if_needed()
+    seed = point.evaluate("one => one.__data__.data[0]")
+    box = point.bounding_box()
+    window.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    window.wait_for_function(f"() => new URL(location).searchParams.get('sample') === '{seed}'")

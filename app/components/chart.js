@@ -63,7 +63,7 @@ export default function (component) {
   if (!root || !data) return
   let one = charts.get(root)
   if (!one) charts.set(root, (one = build(root)))
-  one.tell = pick => setTriggerValue("pick", pick)
+  one.tell = setTriggerValue
   one.show(data)
   return () => {
     charts.get(root)?.stop()
@@ -84,7 +84,7 @@ function build(root) {
   }
   one.show = data => {
     root.setAttribute("aria-label", data.alt)
-    one.picks = data.picks
+    one.tells = data.tells
     if (one.spec === data.spec) return
     one.spec = data.spec
     one.bar = data.bar
@@ -104,7 +104,7 @@ function build(root) {
     const config = {
       displaylogo: false,
       displayModeBar: one.bar ? "hover" : false,
-      modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
+      modeBarButtonsToRemove: one.tells.includes("lasso") ? ["autoScale2d"] : ["lasso2d", "select2d", "autoScale2d"],
       modeBarButtonsToAdd: [WIDE],
     }
     await Plotly.react(root, one.figure.data, layout, config)
@@ -112,9 +112,18 @@ function build(root) {
     window.__ddmCursor?.mark()
     if (one.heard) return
     one.heard = true
+    const names = points => points
+      .map(point => point.customdata)
+      .filter(said => said != null)
+      .map(said => String(Array.isArray(said) ? said[0] : said))
     root.on("plotly_click", event => {
-      const said = event.points[0]?.customdata
-      if (one.picks && said != null) one.tell(String(Array.isArray(said) ? said[0] : said))
+      const [name] = names(event.points)
+      if (one.tells.includes("pick") && name) one.tell("pick", name)
+    })
+    root.on("plotly_selected", event => {
+      // What is drawn again keeps no outline: the figure itself shows who was chosen.
+      const some = names(event?.points ?? [])
+      if (one.tells.includes("lasso") && some.length) one.tell("lasso", some)
     })
   }
   const watch = new ResizeObserver(() => {

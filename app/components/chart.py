@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import streamlit as st
 from streamlit.components.v2 import component
 
 __all__ = ["chart"]
@@ -27,7 +29,8 @@ def chart(
     alt: str,
     key: str,
     bar: bool = True,
-    on_pick: Callable[[], None] | None = None,
+    on_pick: Callable[[str], None] | None = None,
+    on_lasso: Callable[[list[str]], None] | None = None,
 ) -> None:
     """Show it.
 
@@ -38,11 +41,22 @@ def chart(
         spec: the figure as JSON; its layout has a height.
         alt: the picture in words.
         bar: whether it has tools.
-        on_pick: called when a point is clicked; the session's value of the key has as `pick` the
-            first of the point's customdata, as text.
+        on_pick: called when a point is clicked, with the first of its customdata as text.
+        on_lasso: called when a lasso or a box was drawn around points, with the same of each.
     """
-    data = {"spec": spec, "alt": alt, "bar": bar, "picks": on_pick is not None}
-    if on_pick is None:
-        _CHART(data=data, key=key)
-    else:
-        _CHART(data=data, key=key, on_pick_change=on_pick)
+    ways = {"pick": on_pick, "lasso": on_lasso}
+    data = {"spec": spec, "alt": alt, "bar": bar, "tells": [w for w, do in ways.items() if do]}
+    _CHART(
+        data=data,
+        key=key,
+        **{f"on_{way}_change": _told(key, way, do) for way, do in ways.items() if do},
+    )
+
+
+def _told(key: str, way: str, do: Callable[[Any], None]) -> Callable[[], None]:
+    def act() -> None:
+        said = st.session_state[key][way]
+        if said:
+            do(said)
+
+    return act

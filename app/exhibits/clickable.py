@@ -75,19 +75,18 @@ def clickable(
         if as_table:
             st.dataframe(table(), hide_index=True, height=420, placeholder="–")
         else:
-            place = f"clickable_{name}"
             chart(
                 drawn_json(name, figure, key),
                 alt=alt or f"{title}. {says}",
-                key=place,
-                on_pick=lambda: _clicked(st.session_state[place]["pick"], names),
+                key=f"clickable_{name}",
+                on_pick=lambda picked: _clicked(picked, names),
             )
     with right:
         picked = parts.choice(names.label, names.part, names.options, default=names.default)
         panel(picked)
 
 
-def _clicked(name: str | None, names: Names) -> None:
+def _clicked(name: str, names: Names) -> None:
     """Show what was clicked on; a point that has no name changes nothing."""
     if name in names.options:
         state.show(**{names.part: name})

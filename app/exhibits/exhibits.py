@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -29,6 +29,8 @@ __all__ = [
     "run_lines",
     "stamp",
 ]
+
+T = TypeVar("T")
 
 #: The lines that draw a figure again where a page names no shorter ones.
 _FROM_JSON = """\
@@ -72,6 +74,8 @@ def exhibit(
     alt: str = "",
     runs: Sequence[str] = (),
     code: str = "",
+    on_pick: Callable[[str], None] | None = None,
+    on_lasso: Callable[[list[str]], None] | None = None,
 ) -> None:
     """A figure, the table behind it and all their exports under one title.
 
@@ -84,7 +88,10 @@ def exhibit(
         alt: the picture in words; default the title and what one sees.
         runs: ids of the runs it is of, for the files; default those in the key.
         code: the Python lines that draw it in a notebook.
+        on_pick, on_lasso: see `chart`; the whole page follows.
     """
+    if st.session_state.pop(f"told_{name}", False):
+        st.rerun()
     with st.container(key=f"exhibit_{name}", gap="xsmall"):
         with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
             st.markdown(f"**{title}**", width="stretch")
@@ -99,7 +106,21 @@ def exhibit(
                 drawn_json(name, figure, key),
                 alt=alt or f"{title}. {says}",
                 key=f"figure_{name}",
+                on_pick=_whole_page(name, on_pick),
+                on_lasso=_whole_page(name, on_lasso),
             )
+
+
+def _whole_page(name: str, do: Callable[[T], None] | None) -> Callable[[T], None] | None:
+    """What is picked here is seen everywhere, and a fragment draws itself alone."""
+    if do is None:
+        return None
+
+    def act(said: T) -> None:
+        do(said)
+        st.session_state[f"told_{name}"] = True
+
+    return act
 
 
 def drawn_json(

@@ -9,12 +9,13 @@ import xarray as xr
 from app import parts, selection, state
 from app.components.player import player, player_data
 from app.exhibits.exhibits import run_lines
-from app.figures import heatmap, variables, weights
+from app.figures import heatmap, samples_scatter, variables, weights
 from app.figures.subjects import Subject, axes_of, axis_name, long_name
 from app.views import what_if
 from app.views.choosing import selection_line
 from app.views.film import film
 from app.views.painted import painted
+from ddm_core.analysis import subset
 from ddm_core.records import RunRecord
 
 __all__ = ["page"]
@@ -23,12 +24,14 @@ _MEAN = "mean of all"
 #: Drawn unasked, in this order.
 _FIRST = ("selected_distance", "disagreement", "perturbation_growth", "entropy")
 _MOST_OWN = 2
+#: What samples are drawn by unasked: the first two that were measured.
+_AGAINST = ("selected_distance", "disagreement", "entropy", "nearest_selected")
 
 
 def page() -> None:
     """Draw the page."""
     st.title("What happens inside one run?", anchor=False)
-    state.publish("run", "sample", "axis", "variable", "figures")
+    state.publish("run", "sample", "axis", "variable", "figures", "across", "up")
     records = [record for record in state.store().runs() if record.status == "done"]
     if not records:
         parts.empty(
@@ -70,6 +73,7 @@ def page() -> None:
     film(record, trace, focus)
     painted(id, subject, focus, axis)
     _others(id, subject, focus, axis)
+    _samples(id, subject, focus)
 
 
 def _telling(records: list[RunRecord]) -> str:
@@ -220,6 +224,52 @@ def _others(run: str, subject: Subject, focus: int | None, axis: str) -> None:
                 runs=[run],
                 code=run_lines(run, f'{name}(sample={focus}, axis="{axis}")'),
             )
+
+
+def _samples(run: str, subject: Subject, focus: int | None) -> None:
+    """Every sample by two of its numbers; a lasso chooses."""
+    names = subset.rankable(subject.trace)
+    if len(names) < 2:
+        return
+    st.subheader("Sample by sample", anchor=False)
+    usual = [name for name in _AGAINST if name in names]
+    usual += [name for name in names if name not in usual]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        across, up = (
+            parts.choice(
+                label,
+                part,
+                names,
+                default=default,
+                says=lambda name: _titled(subject.trace[name]),
+            )
+            for label, part, default in (("Across", "across", usual[0]), ("Up", "up", usual[1]))
+        )
+    chosen = selection.current().among(subject.trace["sample"].values.tolist())
+    key = (run, across, up, chosen, focus)
+
+    def made() -> samples_scatter.SamplesInfo:
+        return state.kept(
+            lambda: samples_scatter.samples_info(subject, across, up, chosen=chosen, focus=focus),
+            "samples_scatter",
+            *key,
+        )
+
+    parts.exhibit(
+        "samples",
+        f"{_titled(subject.trace[up])} against {parts.literal(long_name(subject.trace[across]))}",
+        "A point is a sample, its mean over all steps; its colour is the expert of the largest "
+        f"weight. {samples_scatter.says(made())} Draw a lasso to choose samples on every page, "
+        "click on one to follow it.",
+        lambda: samples_scatter.figure(made(), state.look()),
+        lambda: samples_scatter.table(made()),
+        key=key,
+        code=run_lines(run, f'samples("{across}", "{up}")'),
+        on_pick=lambda seed: state.show(sample=seed),
+        on_lasso=lambda seeds: selection.choose(
+            map(int, seeds), f"lasso over {up} against {across}, {subject.label}"
+        ),
+    )
 
 
 def _titled(variable: xr.DataArray) -> str:

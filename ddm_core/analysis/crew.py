@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from ddm_core.analysis.held_out import HeldOut, held_out
 from ddm_core.analysis.parts import Part, load_part, measure_part, save_part
@@ -240,6 +241,7 @@ def _begin(request: Request, root: Path, plan: Plan, stop: Any, told: Any) -> No
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
+    threadpool_limits(1)
     # What nobody reads any more must not hold up the end.
     told.cancel_join_thread()
     _here.update(request=request, root=root, plan=plan, stop=stop, told=told)

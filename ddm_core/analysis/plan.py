@@ -41,8 +41,10 @@ FEWEST, ENOUGH, MOST = 128, 192, 2000
 #: Samples that sensitivities are taken on, of points and of images: of these a sample costs as
 #: much as two dozen that are only sampled.
 SENSITIVE_POINTS, SENSITIVE_IMAGES = 256, 12
+#: Samples that an expert could do in the time that asking it at all takes, about.
+ALONE = 8
 #: Share of the budget that is planned with; the rest is for measuring and for surprises.
-PLANNED = 0.7
+PLANNED = 0.75
 #: How long the pace of this machine is measured at least.
 PACE_SECONDS = 0.4
 PACE_STEPS = 4
@@ -272,8 +274,11 @@ def _cost(entry: Entry, experts: int, num: int, stability: int, steps: int) -> f
     if entry.system is not None:
         looked_at = 0
     dense = looked_at * max(0.0, experts - entry.calls)
-    curves = stability * (entry.sensitivity_calls + sum(GRIDS)) * entry.calls
-    return steps * (num * entry.calls + dense + curves)
+    # What few samples cost together depends on how many experts share them.
+    asked = 1 if entry.kind == "reference" else experts
+    asked *= 1 - (1 - min(1.0, entry.calls / asked)) ** stability
+    few = (asked * ALONE + stability * entry.calls) / (ALONE + stability) * stability
+    return steps * (num * entry.calls + dense + few * (entry.sensitivity_calls + sum(GRIDS)))
 
 
 def _entries(

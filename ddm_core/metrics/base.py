@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, cast
 
+from threadpoolctl import threadpool_limits
+
 from ddm_core.errors import RequestError
 from ddm_core.metrics.extractors.base import Array, never, require_finite
 from ddm_core.metrics.fidelity import library
@@ -16,6 +18,9 @@ from ddm_core.registry import Registry
 __all__ = ["METRICS", "Evidence", "Measured", "Metric"]
 
 T = TypeVar("T")
+
+#: Numbers a feature that count as few.
+_SMALL = 512
 
 
 class Measured(NamedTuple):
@@ -100,7 +105,11 @@ class Evidence:
     def once(self, key: str, compute: Callable[[], T]) -> T:
         """The result of `compute`, which metrics that ask with the same key share."""
         if key not in self._shared:
-            self._shared[key] = compute()
+            # On small matrices threads of the linear algebra gain nothing, and wait for each other
+            # by spinning: beside processes that sample they took a core and were ten times slower.
+            small = self.features.shape[1] <= _SMALL
+            with threadpool_limits(1 if small else None, user_api="blas"):
+                self._shared[key] = compute()
         return cast(T, self._shared[key])
 
 
