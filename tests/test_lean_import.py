@@ -1,4 +1,4 @@
-"""torchvision comes without torch's compiler, and the compiler is there for whoever wants it."""
+"""What is imported: no page brings torch along, and no measurement torch's compiler."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ import numpy as np
 from ddm_core.metrics.fidelity import feature_statistics, frechet_distance
 one = feature_statistics(np.random.default_rng(0).standard_normal((64, 3)))
 assert frechet_distance(one, one) < 1e-6
+"""
+
+
+PAGES = """
+import importlib, pathlib, sys
+import app.server.serve, streamlit
+for room in ("views", "figures", "exhibits", "audits", "components"):
+    folder = pathlib.Path(importlib.import_module(f"app.{room}").__path__[0])
+    for file in sorted(folder.glob("*.py")):
+        importlib.import_module(f"app.{room}.{file.stem}")
+print(*(name for name in ("torch", "scipy", "sklearn", "umap") if name in sys.modules))
 """
 
 
@@ -50,3 +61,8 @@ torch._dynamo.disable
 print(type(sys.modules['torch._dynamo']).__name__, type(torch._dynamo).__name__)
 """
     assert run(code) == "module module"
+
+
+def test_no_page_waits_for_torch_or_scipy() -> None:
+    """They take longer to import than everything that draws a page."""
+    assert run(PAGES) == ""

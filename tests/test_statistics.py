@@ -77,6 +77,17 @@ def test_the_sign_flip_is_exact_for_few_pairs() -> None:
     assert found.difference.value == 3.0
 
 
+def test_spearman_of_ties_and_of_what_was_not_measured_is_that_of_scipy() -> None:
+    random = np.random.default_rng(4)
+    x, y = random.integers(0, 5, (2, 60)).astype(float)
+    y[:20] += x[:20]
+    x[3], y[7], y[8] = math.nan, math.nan, math.inf
+    both = np.isfinite(x) & np.isfinite(y)
+    found, _ = statistics.spearman(x, y)
+    assert found.value == pytest.approx(stats.spearmanr(x[both], y[both]).statistic, abs=1e-12)
+    assert found.n == 57
+
+
 @pytest.mark.parametrize("rho", [0.0, 0.6])
 def test_spearman_is_covered_at_the_nominal_rate(rho: float) -> None:
     random = np.random.default_rng(4)

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from ddm_core.analysis import parts as audit_parts
 from ddm_core.analysis import plan
 from ddm_core.analysis.audit import audit
 from ddm_core.analysis.plan import Request
@@ -350,6 +351,7 @@ def test_a_system_that_nobody_tuned_is_audited(
 ) -> None:
     """Trained a moment ago on a folder: every claim has its verdict, its interval and its n."""
     monkeypatch.setattr(plan, "SENSITIVE_IMAGES", 4)
+    monkeypatch.setattr(audit_parts, "LEVELS", (0.5,))
     request = Request(
         system=str(trained[0]), num=32, steps=4, budget=1, map=False, data=str(pictures)
     )

@@ -49,14 +49,15 @@ def chart(
     _CHART(
         data=data,
         key=key,
-        **{f"on_{way}_change": _told(key, way, do) for way, do in ways.items() if do},
+        on_pick_change=_told(key, "pick", on_pick),
+        on_lasso_change=_told(key, "lasso", on_lasso),
     )
 
 
-def _told(key: str, way: str, do: Callable[[Any], None]) -> Callable[[], None]:
+def _told(key: str, way: str, do: Callable[[Any], None] | None) -> Callable[[], None]:
     def act() -> None:
         said = st.session_state[key][way]
-        if said:
+        if said and do:
             do(said)
 
     return act

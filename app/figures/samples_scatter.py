@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.figures.claims import written
+from app.figures.claims import finite, written
 from app.figures.look import Look, base_figure, expert_colour
 from app.figures.subjects import Subject, long_name
-from ddm_core.analysis.statistics import spearman
 from ddm_core.analysis.subset import by_sample
+from ddm_core.ranks import rank_correlation
 from ddm_core.summary import Estimate
 
 __all__ = ["NOBODY", "SamplesInfo", "figure", "samples_info", "says", "table"]
@@ -79,7 +79,7 @@ def samples_info(
         trace["sample"].values[both],
         values[both],
         expert[both],
-        spearman(values[both, 0], values[both, 1])[0],
+        rank_correlation(values[both, 0], values[both, 1]),
         frozenset(chosen),
         focus,
     )
@@ -90,7 +90,7 @@ def says(info: SamplesInfo) -> str:
     rho = info.rho
     if rho.value is None:
         return f"n = {rho.n:,}: too few, or all alike, for a rank correlation."
-    return f"Spearman's rho {written(*rho[:3])}, n = {rho.n:,}."
+    return f"Spearman's rho {written(*map(finite, rho[:3]))}, n = {rho.n:,}."
 
 
 def figure(info: SamplesInfo, look: Look, *, height: int = 420) -> go.Figure:
@@ -130,6 +130,7 @@ def figure(info: SamplesInfo, look: Look, *, height: int = 420) -> go.Figure:
         hovermode="closest",
         dragmode="lasso",
         showlegend=True,
+        legend={"itemsizing": "constant"},
         newselection={"line": {"color": look.ink, "width": 1.5}},
     )
     return chart

@@ -241,7 +241,7 @@ def _samples(run: str, subject: Subject, focus: int | None) -> None:
                 part,
                 names,
                 default=default,
-                says=lambda name: _titled(subject.trace[name]),
+                says=lambda name: parts.capital(long_name(subject.trace[name])),
             )
             for label, part, default in (("Across", "across", usual[0]), ("Up", "up", usual[1]))
         )

@@ -62,17 +62,20 @@ class Kit:
         # Equal requests on one system share a folder.
         name = "".join(c if c.isalnum() or c in "-_" else "-" for c in self.system.name)[:40]
         self.folder = store.root / "audits" / f"{name}-{request.digest(self.system)}"
-        self._others: dict[str, tuple[System, Reference]] = {}
+        self._subjects: dict[str | None, tuple[System, Reference]] = {}
         self._real: tuple[HeldOut | None, str] | None = None
 
     def about(self, entry: Entry) -> tuple[System, Reference]:
-        """The system that an entry is about, and the real data that it is judged by."""
-        if entry.system is None:
-            return self.system, self.reference
-        if entry.system not in self._others:
-            other = load_system(entry.system)
-            self._others[entry.system] = (other, reference_of(other, self.extractor))
-        return self._others[entry.system]
+        """The system that an entry is about, and the real data that it is judged by.
+
+        It is on the device already, in the precision of runs: a dozen of them share one copy.
+        """
+        name = entry.system
+        if name not in self._subjects:
+            one = self.system if name is None else load_system(name)
+            real = self.reference if name is None else reference_of(one, self.extractor)
+            self._subjects[name] = (one.to(self.device), real)
+        return self._subjects[name]
 
     def real(self, count: int) -> tuple[HeldOut | None, str]:
         """Real data that no expert has seen, or why there are none; always asked for one count."""

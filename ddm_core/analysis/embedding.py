@@ -16,7 +16,6 @@ import dataclasses
 from abc import ABC, abstractmethod
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 __all__ = [
     "Embedding",
@@ -136,6 +135,9 @@ def _nearest(points: np.ndarray, fitted: np.ndarray, count: int) -> tuple[np.nda
     Equal distances go by the row, so that nothing is left to chance. The distances are sums of
     squared differences: the faster |a|^2 - 2 a b + |b|^2 does not give an exact zero.
     """
+    # Imported here: pages that only show a map need not wait for it.
+    from scipy.spatial.distance import cdist
+
     count = min(count, len(fitted))
     rows = np.empty((len(points), count), dtype=np.int64)
     squares = np.empty((len(points), count))

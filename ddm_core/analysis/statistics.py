@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.stats import norm
 
 from ddm_core.metrics.intervals import resample_counts
+from ddm_core.ranks import rank_correlation, standard_ranks
 from ddm_core.summary import Estimate
 
 __all__ = [
@@ -118,31 +119,20 @@ def _flip(away: Array, seed: int) -> float:
 
 
 def spearman(x: Array, y: Array, seed: int = 0) -> tuple[Estimate, float | None]:
-    """Rank correlation of [sample] with [sample], and its two-sided permutation p.
-
-    References:
-        Sample Size Requirements for Estimating Pearson, Kendall and Spearman Correlations
-            (Bonett and Wright, 2000)
-    """
+    """Rank correlation of [sample] with [sample], and its two-sided permutation p."""
     x, y = np.asarray(x, float), np.asarray(y, float)
+    found = rank_correlation(x, y)
+    if found.value is None:
+        return found, None
     both = np.isfinite(x) & np.isfinite(y)
-    x, y = x[both], y[both]
-    n = len(x)
-    method = "Spearman's rho, 95% interval: Fisher z, standard error of Bonett and Wright (2000)"
-    if n < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Estimate(None, None, None, n, method), None
-    a, b = _standard(rankdata(x)), _standard(rankdata(y))
-    rho = float(a @ b)
-    error = math.sqrt((1 + rho**2 / 2) / (n - 3))
-    z = math.atanh(min(max(rho, -1 + 1e-12), 1 - 1e-12))
-    low, high = math.tanh(z - Z * error), math.tanh(z + Z * error)
+    a, b = standard_ranks(x[both]), standard_ranks(y[both])
     random = np.random.default_rng([seed, 2])
-    flips = FLIPS if n <= 500 else 2000
+    flips = FLIPS if found.n <= 500 else 2000
     hits = 0
-    for block in _blocks(flips, n):
-        shuffled = random.permuted(np.broadcast_to(b, (block, n)), axis=1)
-        hits += int((np.abs(shuffled @ a) >= abs(rho) * (1 - 1e-12)).sum())
-    return Estimate(rho, low, high, n, method), (1 + hits) / (1 + flips)
+    for block in _blocks(flips, found.n):
+        shuffled = random.permuted(np.broadcast_to(b, (block, found.n)), axis=1)
+        hits += int((np.abs(shuffled @ a) >= abs(found.value) * (1 - 1e-12)).sum())
+    return found, (1 + hits) / (1 + flips)
 
 
 def share(hits: Array, what: str = "") -> Estimate:
@@ -175,11 +165,6 @@ def holm(p: Mapping[str, float | None]) -> dict[str, float | None]:
         most = max(most, min(1.0, (len(told) - rank) * value))
         out[name] = most
     return out
-
-
-def _standard(ranks: Array) -> Array:
-    away = ranks - ranks.mean()
-    return away / np.linalg.norm(away)
 
 
 def _finite(values: Array) -> Array:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from scipy.cluster.hierarchy import leaves_list, linkage
 
 from ddm_core.summary import Estimate
 
@@ -178,6 +177,9 @@ def _by_pattern(who: Leading) -> np.ndarray:
     if len(patterns) < 3:
         place = np.arange(len(patterns))
     else:
+        # Imported here: it takes as long as all of Streamlit, and every page needs this file.
+        from scipy.cluster.hierarchy import leaves_list, linkage
+
         tree = linkage(
             patterns.astype(np.float64),
             method="average",
