@@ -13,7 +13,7 @@ import pytest
 from page_runs import image_run
 
 import ddm_core as ddm
-from app.figures import series, variables, weights
+from app.figures import samples_scatter, series, variables, weights
 from app.figures.look import Look
 from app.figures.subjects import Subject
 from app.notebook import paradox_info
@@ -55,6 +55,11 @@ def test_a_run_gives_the_very_figures_of_the_pages(stored: Store) -> None:
     run = ddm.open_run(record.id[-6:], stored.root)
     subject = Subject(record.router, stored.trace(record.id))
     assert same(run.plot.weights(), weights.figure(weights.weights_info([subject]), Look()))
+    two = ("disagreement", "perturbation_growth")
+    info = samples_scatter.samples_info(subject, *two)
+    assert same(run.plot.samples(*two), samples_scatter.figure(info, Look()))
+    with pytest.raises(RequestError, match="no variable of step and sample 'weights'"):
+        run.plot.samples("weights", "disagreement")
     for name in ("disagreement", "cluster_distance"):
         drawn = variables.draw(subject, name, Look(), focus=11, axis="t").figure
         assert same(getattr(run.plot, name)(sample=11, axis="t"), drawn)

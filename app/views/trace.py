@@ -226,6 +226,7 @@ def _others(run: str, subject: Subject, focus: int | None, axis: str) -> None:
             )
 
 
+@st.fragment
 def _samples(run: str, subject: Subject, focus: int | None) -> None:
     """Every sample by two of its numbers; a lasso chooses."""
     names = subset.rankable(subject.trace)
