@@ -66,6 +66,8 @@ _CLICK = """async (name) => {
     watch.disconnect();
     return last === null ? null : [(seen ?? last) - begin, last - begin].map((one) => one / 1000);
 }"""
+_THERE = """(name) => [...document.querySelectorAll('button, [role="radio"]')]
+    .some((one) => one.textContent.trim() === name)"""
 # From the key to the frame that shows all views at the new step.
 _CURSOR = """async (key) => {
     const begin = performance.now();
@@ -158,6 +160,8 @@ def _click(page: Any, turn: int) -> tuple[float, float]:
     Raises:
         RuntimeError: the page did not answer.
     """
+    # A page that has just been opened may be whole for a moment before its script begins.
+    page.wait_for_function(_THERE, arg=_AXES[turn % 2], timeout=60_000)
     found = page.evaluate(_CLICK, _AXES[turn % 2])
     if found is None:
         raise RuntimeError("the page did not answer a click")
