@@ -81,7 +81,7 @@ def test_what_is_given_up_first_is_what_nobody_sees_on_the_map(
     system = load_system("digits")
     monkeypatch.setattr(plan_module, "PLANNED", 0.65)
     whole: list[tuple[int, bool]] = []
-    for pace in (1e6, 3.5e3, 3e3, 2.7e3, 10.0):
+    for pace in (1e6, 4.3e3, 3.6e3, 3.2e3, 10.0):
         monkeypatch.setattr(plan_module, "_pace", lambda request, system, pace=pace: pace)
         plan = make_plan(Request(system="digits"), system)
         mapped = [entry for entry in plan.entries if entry.kind == "map"]
@@ -93,6 +93,20 @@ def test_what_is_given_up_first_is_what_nobody_sees_on_the_map(
         )
         whole.append((len(plan.temperatures), every and bool(mapped)))
     assert whole == [(4, True), (4, False), (3, False), (2, False), (1, False)]
+
+
+def test_a_dozen_samples_cost_more_where_more_experts_share_them() -> None:
+    """Expert calls alone would say that a Top-1 costs what one model does; it takes more."""
+    plan = make_plan(Request(system="digits", num=32), load_system("digits"))
+    costs = {entry.router: plan.cost(entry, 8) for entry in plan.entries}
+    once = {
+        entry.router: plan.request.steps * (32 * entry.calls + 32 * max(0, 8 - entry.calls))
+        for entry in plan.entries
+    }
+    few = {router: cost - once[router] for router, cost in costs.items() if router != "monolith"}
+    alone = costs["monolith"] - once["monolith"]
+    assert 2 * alone < few["top_k:k=1"] < few["top_k:k=2"] < few["top_k:k=4"] < few["full"]
+    assert few["full"] == pytest.approx(8 * alone, rel=1e-6)
 
 
 def test_one_expert_leaves_nothing_to_choose() -> None:
