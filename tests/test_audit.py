@@ -185,7 +185,7 @@ def stripped(document: Document) -> Document:
 
 
 def test_stopped_anywhere_it_goes_on_and_says_the_same(tmp_path: Path) -> None:
-    request = Request(system="ring:experts=3", num=64, steps=6, budget=5, map=False)
+    request = Request(system="ring:experts=3", num=64, steps=4, budget=5, map=False)
     straight = audited(request, Store(tmp_path / "straight"))
     store = Store(tmp_path / "stopped")
     for after in (1, 7, 30):
@@ -240,7 +240,7 @@ def test_ctrl_c_is_a_sentence_and_costs_nothing(
 def test_progress_rises_to_the_end(tmp_path: Path) -> None:
     seen: list[State] = []
     audited(
-        Request(system="ring:experts=2", num=64, steps=6, budget=5, map=False),
+        Request(system="ring:experts=2", num=64, steps=4, budget=5, map=False),
         Store(tmp_path),
         seen.append,
     )
@@ -310,7 +310,7 @@ def test_a_bad_system_is_named_and_audited(
 ) -> None:
     monkeypatch.setattr(systems, "_plugged", lambda: {"faulty": make})
     document = audited(
-        Request(system="faulty", num=64, steps=6, budget=1, map=False), Store(tmp_path)
+        Request(system="faulty", num=64, steps=4, budget=1, map=False), Store(tmp_path)
     )
     assert any(sentence in one for one in document["health"]), document["health"]
     assert [claim["claim"] for claim in document["claims"]] == [1, 2, 3, 4]

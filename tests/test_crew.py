@@ -21,7 +21,7 @@ from ddm_core.analysis.plan import Request, make_plan
 from ddm_core.errors import WorkError
 from ddm_core.store import Store
 
-REQUEST = Request(system="ring:experts=3", num=64, steps=6, budget=2 * SHORT_SECONDS, map=False)
+REQUEST = Request(system="ring:experts=3", num=64, steps=4, budget=2 * SHORT_SECONDS, map=False)
 _CLOCKS = {"created", "seconds", "run"}
 
 
