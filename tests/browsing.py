@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -60,3 +60,14 @@ def windows(browser: Any) -> Iterator[Callable[..., Any]]:
 def settled(window: Any) -> None:
     """Wait until the page is drawn whole: half-way, parts of the last one are still there."""
     window.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+
+
+def lasso(window: Any, plot: Any, corners: Sequence[tuple[float, float]]) -> None:
+    """Drag over a figure from corner to corner, each in shares of its width and height."""
+    box = plot.bounding_box()
+    spots = [(box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in corners]
+    window.mouse.move(*spots[0])
+    window.mouse.down()
+    for spot in spots[1:]:
+        window.mouse.move(*spot, steps=8)
+    window.mouse.up()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import streamlit as st
-from browsing import new_window
+from browsing import lasso, new_window
 from page_runs import image_run, known
 from streamlit.testing.v1 import AppTest
 
@@ -352,14 +352,8 @@ def test_a_lasso_shows_images_that_stay(
         window.wait_for_selector("canvas.pickable")
         quiet = '[data-testid="stApp"][data-test-script-state="notRunning"]'
         window.wait_for_selector(quiet)
-        box = window.locator(".st-key-map_chart .js-plotly-plot").bounding_box()
-        corners = [(0.02, 0.1), (0.98, 0.1), (0.98, 0.98), (0.02, 0.98), (0.02, 0.12)]
-        spots = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
-        window.mouse.move(*spots[0])
-        window.mouse.down()
-        for spot in spots[1:]:
-            window.mouse.move(*spot, steps=8)
-        window.mouse.up()
+        plot = window.locator(".st-key-map_chart .js-plotly-plot")
+        lasso(window, plot, ((0.02, 0.1), (0.98, 0.1), (0.98, 0.98), (0.02, 0.98), (0.02, 0.12)))
         window.wait_for_selector("text=1,438 selected:")
         # Another sample, another step: the figure is the same, and so is what is selected.
         window.locator("canvas.pickable").click(position={"x": 20, "y": 20})

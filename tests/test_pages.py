@@ -27,6 +27,7 @@ from ddm_core.errors import WorkError
 from ddm_core.jobs import Jobs
 from ddm_core.live import Live
 from ddm_core.queue import Queue
+from ddm_core.run import execute
 from ddm_core.store import Store
 
 EVERY = ",".join(variables.drawable(make_trace()))
@@ -335,3 +336,14 @@ def test_server_reads_the_projects_settings() -> None:
     assert said["runner.postScriptGC"] is False
     assert "localhost" in said["server.allowedHosts"]
     assert "localhost" in options(8700, "0.0.0.0")["server.allowedHosts"]
+
+
+def test_a_sample_can_be_followed_that_the_list_leaves_out(store: Store) -> None:
+    """The list has 200 of them; a click on a point, or a URL, may name any."""
+    asked = {"system": "ring", "router": "top_k:k=1", "num": 230, "steps": 4, "device": "cpu"}
+    run = store.save(execute(make_config(asked)))
+    for sample, shown in (("225", "225"), ("230", "0")):
+        app = opened("trace", run=run.id, sample=sample)
+        assert not app.exception
+        (box,) = (one for one in app.selectbox if one.label == "Sample in focus")
+        assert box.value == shown

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from browsing import PATIENCE, new_window, settled
+from browsing import PATIENCE, lasso, new_window, settled
 from test_map_page import catalogue
 
 from app.figures import map as figure
@@ -67,14 +67,7 @@ def lasso_left_half(window: Any, plot: str) -> None:
     """Draw around the left half of a figure's plane."""
     drag = window.locator(f"{plot} .nsewdrag").first
     drag.scroll_into_view_if_needed()
-    box = drag.bounding_box()
-    ring = ((0.01, 0.01), (0.5, 0.01), (0.5, 0.99), (0.01, 0.99), (0.01, 0.01))
-    corners = [(box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in ring]
-    window.mouse.move(*corners[0])
-    window.mouse.down()
-    for corner in corners[1:]:
-        window.mouse.move(*corner, steps=3)
-    window.mouse.up()
+    lasso(window, drag, ((0.01, 0.01), (0.5, 0.01), (0.5, 0.99), (0.01, 0.99), (0.01, 0.01)))
 
 
 @pytest.mark.browser

@@ -52,8 +52,10 @@ def page() -> None:
     subject = state.subjects([record])[0]
     trace = subject.trace
     mine = selection.current().among(_observed(trace))
-    # The chosen ones come first: the first of them is what one wants to see.
-    seeds = [str(seed) for seed in dict.fromkeys([*mine, *_observed(trace)])]
+    # The chosen ones come first: the first of them is what one wants to see. Any sample can be
+    # followed, also one that the list would leave out.
+    asked = [seed for seed in [state.view_number("sample")] if seed in _every(trace)]
+    seeds = [str(seed) for seed in dict.fromkeys([*mine, *_observed(trace), *asked])]
     with shown:
         sample = parts.choice(
             "Sample in focus",
