@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 
 import torch
+from torch import Tensor
 
 from ddm_core.errors import RequestError
 
-__all__ = ["batch_on", "device_name", "pick_device", "start_worker", "workers_on"]
+__all__ = ["batch_on", "device_name", "pick_device", "place", "start_worker", "workers_on"]
 
 
 def pick_device(name: str) -> torch.device:
@@ -41,6 +42,12 @@ def start_worker(device: torch.device) -> None:
     torch.cuda.set_device(device)
     # Convolutions would cut float32 to 10 bits, and a sample would be another one than on a CPU.
     torch.backends.cudnn.allow_tf32 = False
+
+
+def place(host: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device, without waiting for what the device is doing."""
+    # Only from pinned memory does a copy not wait.
+    return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host
 
 
 def workers_on(device: torch.device, asked: int, *, points: bool = False) -> int:

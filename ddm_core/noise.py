@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ddm_core.devices import place
+
 __all__ = ["Noise"]
 
 _INITIAL, _STEP, _UNIFORM, _DIRECTION = range(4)
@@ -75,8 +77,4 @@ class Noise(NamedTuple):
             yield stream
 
     def _tensor(self, values: np.ndarray) -> Tensor:
-        host = torch.from_numpy(values).to(self.dtype)
-        if self.device.type == "cuda":
-            # Pinned memory copies without waiting for the device.
-            host = host.pin_memory()
-        return host.to(self.device, non_blocking=True)
+        return place(torch.from_numpy(values).to(self.dtype), self.device)

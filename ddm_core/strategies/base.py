@@ -18,6 +18,7 @@ __all__ = [
     "Strategy",
     "kept",
     "one_hot",
+    "ranked",
     "register",
 ]
 
@@ -60,6 +61,14 @@ class MemorylessStrategy(Strategy):
 
     def decide(self, probabilities: Tensor, moment: Moment) -> Decision:
         return Decision(self.weights(probabilities))
+
+
+def ranked(score: Tensor, k: int) -> Tensor:
+    """The places [sample, k] of the k largest of score [sample, expert], all where it has fewer.
+
+    Of equals the first: `topk` leaves that open, and a GPU would choose other ones than a CPU.
+    """
+    return score.sort(dim=1, descending=True, stable=True).indices[:, :k]
 
 
 def kept(probabilities: Tensor, keep: Tensor) -> Tensor:

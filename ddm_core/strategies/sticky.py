@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ddm_core.ensemble import Decision, Moment
 from ddm_core.registry import setting
-from ddm_core.strategies.base import Strategy, kept, register
+from ddm_core.strategies.base import Strategy, kept, ranked, register
 
 __all__ = ["Sticky"]
 
@@ -37,6 +37,5 @@ class Sticky(Strategy):
             # One rounding above: a lead of exactly the margin is not more than the margin.
             held = torch.nextafter(score + self.margin, torch.full_like(score, torch.inf))
             score = torch.where(chosen, held, score)
-        top = score.topk(min(self.k, score.shape[1]), dim=1).indices
-        keep = torch.zeros_like(score, dtype=torch.bool).scatter(1, top, True)
+        keep = torch.zeros_like(score, dtype=torch.bool).scatter(1, ranked(score, self.k), True)
         return Decision(kept(probabilities, keep), keep.to(probabilities.dtype))

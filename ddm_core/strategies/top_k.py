@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from ddm_core.registry import setting
-from ddm_core.strategies.base import MemorylessStrategy, kept, register
+from ddm_core.strategies.base import MemorylessStrategy, kept, ranked, register
 
 __all__ = ["TopK", "largest"]
 
 
 def largest(probabilities: Tensor, k: int) -> Tensor:
     """The k largest of probabilities [sample, expert], divided by their sum."""
-    top = probabilities.topk(min(k, probabilities.shape[1]), dim=1).indices
-    keep = torch.zeros_like(probabilities, dtype=torch.bool).scatter(1, top, True)
+    keep = torch.zeros_like(probabilities, dtype=torch.bool)
+    keep = keep.scatter(1, ranked(probabilities, k), True)
     return kept(probabilities, keep)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ddm_core.registry import setting
-from ddm_core.strategies.base import MemorylessStrategy, register
+from ddm_core.strategies.base import MemorylessStrategy, ranked, register
 
 __all__ = ["Wrong"]
 
@@ -26,5 +26,4 @@ class Wrong(MemorylessStrategy):
 
     def weights(self, probabilities: Tensor) -> Tensor:
         k = min(self.k, probabilities.shape[1])
-        bottom = probabilities.topk(k, dim=1, largest=False).indices
-        return torch.zeros_like(probabilities).scatter(1, bottom, 1.0 / k)
+        return torch.zeros_like(probabilities).scatter(1, ranked(-probabilities, k), 1.0 / k)

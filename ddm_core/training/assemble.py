@@ -134,8 +134,9 @@ def _facts(plan: Plan, folder: Path, part: str, sizes: Tensor) -> dict[str, Any]
 
 
 def _machine(plan: Plan) -> str:
-    kind = torch.device(plan.device).type
+    device = torch.device(plan.device)
+    where = device.type if device.type == "cpu" else torch.cuda.get_device_name(device)
     return (
-        f"{os.cpu_count()} CPU cores ({platform.machine()}), device {kind}, "
+        f"{os.cpu_count()} CPU cores ({platform.machine()}), device {where}, "
         f"Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}"
     )

@@ -23,6 +23,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ddm_core.errors import WorkError
 
@@ -96,7 +97,10 @@ def fit(
         WorkError: the loss is no longer finite.
     """
     net.to(recipe.device).train()
-    optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.lr, betas=(0.9, 0.99))
+    on_gpu = recipe.device.type == "cuda"
+    optimiser = torch.optim.AdamW(
+        net.parameters(), lr=recipe.lr, betas=(0.9, 0.99), fused=on_gpu or None
+    )
     average = {key: value.detach().clone() for key, value in net.state_dict().items()}
     losses = torch.zeros(0)
     if resume.is_file():
@@ -151,8 +155,9 @@ def _trapezoid(step: int, steps: int) -> float:
 def _move_average(average: dict[str, Tensor], net: nn.Module, step: int, steps: int) -> None:
     # Young averages follow quickly, so that the random start is soon forgotten.
     decay = min(0.5 ** (1 / max(1.0, _HALF_LIFE * steps)), (1 + step) / (10 + step))
-    for key, value in net.state_dict().items():
-        average[key].lerp_(value, 1 - decay)
+    now = net.state_dict()
+    # All at once: on a GPU one kernel instead of one per tensor.
+    get_ema_multi_avg_fn(decay)([average[key] for key in now], list(now.values()), 0)
 
 
 def _save(

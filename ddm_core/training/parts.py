@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ddm_core.devices import place
 from ddm_core.nets import build
 from ddm_core.schedules import Linear
 from ddm_core.training.clusters import as_float
@@ -109,7 +110,7 @@ def _draw(
 ) -> tuple[Tensor, Tensor | None]:
     """A batch with replacement, so that a cluster of three images is one too."""
     images = data["images"]
-    rows = torch.randint(len(images), (batch,), generator=random).to(images.device)
+    rows = place(torch.randint(len(images), (batch,), generator=random), images.device)
     labels = data.get("labels")
     return as_float(images[rows]), None if labels is None else labels[rows]
 
@@ -121,8 +122,8 @@ def uniform_times(n: int, random: torch.Generator) -> Tensor:
 
 def _noised(x_0: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """(x_t, t, v) of fresh noise and times."""
-    t = uniform_times(len(x_0), random).to(x_0.device)
-    eps = torch.randn(x_0.shape, generator=random).to(x_0.device)
+    t = place(uniform_times(len(x_0), random), x_0.device)
+    eps = place(torch.randn(x_0.shape, generator=random), x_0.device)
     path = Linear()
     return path.noised(x_0, eps, t), t, path.velocity(x_0, eps, t)
 
@@ -134,8 +135,8 @@ def _flow(
     x_0, labels = batch
     x_t, t, v = _noised(x_0, random)
     if labels is not None:
-        dropped = torch.rand(len(x_0), generator=random).to(x_0.device) < _LABEL_DROPOUT
-        labels = torch.where(dropped, classes, labels)
+        chance = place(torch.rand(len(x_0), generator=random), x_0.device)
+        labels = torch.where(chance < _LABEL_DROPOUT, classes, labels)
     return (net(x_t, t, labels).float() - v).square().mean()
 
 

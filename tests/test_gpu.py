@@ -1,0 +1,167 @@
+"""A GPU gives what a CPU gives: samples, traces, gradients, features, verdicts.
+
+In float64, where the order of sums hardly shows, everything is compared; in float32 what a user
+gets by default.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from small_runs import STEPS, run
+
+from ddm_core.analysis import parts, plan
+from ddm_core.analysis.audit import audit
+from ddm_core.analysis.plan import Request
+from ddm_core.noise import Noise
+from ddm_core.probes.base import PROBES, STANDARD, Scene, parse_probes
+from ddm_core.quality import extractor_of
+from ddm_core.record import record
+from ddm_core.rollout import Step, rollout
+from ddm_core.routers.base import ROUTERS
+from ddm_core.routes import build_ensemble, parse_route
+from ddm_core.samplers.base import SAMPLERS
+from ddm_core.store import Store
+from ddm_core.strategies.base import STRATEGIES
+from ddm_core.systems import load_system
+from ddm_core.training import TrainConfig, train_system
+from ddm_core.training.parts import part_path
+
+pytestmark = pytest.mark.gpu
+
+GPU = "cuda:0"
+ROUTES = [f"{router}/{strategy}" for router in sorted(ROUTERS) for strategy in sorted(STRATEGIES)]
+CASES = [(route, "euler") for route in (*ROUTES, "monolith")]
+CASES += [(route, sampler) for route in ("top_k:k=2", "sample") for sampler in sorted(SAMPLERS)]
+
+
+def system_for(route: str) -> str:
+    return "ring" if route.startswith("exact") else "digits"
+
+
+@pytest.mark.parametrize(("route", "sampler"), CASES)
+def test_samples_are_those_of_the_cpu(route: str, sampler: str) -> None:
+    system = load_system(system_for(route))
+    for dtype, tolerance in (("float64", 1e-8), ("float32", 2e-3)):
+        asked = {"sampler": sampler, "dtype": dtype, "num": 16}
+        here = run(system, route, device="cpu", **asked)
+        there = run(system, route, device=GPU, **asked)
+        assert there.device.startswith(GPU)
+        assert there.hashes["x_T"] == here.hashes["x_T"]
+        error = (there.samples - here.samples).abs().flatten(1).amax(dim=1)
+        # Where two experts are equally likely, float32 may choose the other one.
+        parted = int((error > tolerance).sum())
+        assert parted <= (0 if dtype == "float64" else 1), error
+
+
+@pytest.mark.parametrize("probe", [*STANDARD, *sorted(set(PROBES) - set(STANDARD))])
+def test_probes_are_those_of_the_cpu(probe: str) -> None:
+    system = load_system("ring" if PROBES[probe].points_only else "digits")
+    asked = {"dtype": "float64", "probes": (probe,)}
+    here = run(system, "top_k:k=2", device="cpu", **asked).trace
+    there = run(system, "top_k:k=2", device=GPU, **asked).trace
+    assert list(here.data_vars) == list(there.data_vars) == [probe]
+    one, other = here[probe].values, there[probe].values
+    if one.dtype == np.uint8:
+        assert int(np.abs(one.astype(int) - other.astype(int)).max()) <= 1
+        return
+    # Traces are kept in float32.
+    np.testing.assert_allclose(other, one, rtol=2e-5, atol=2e-6)
+
+
+def test_bfloat16_is_near_float32() -> None:
+    system = load_system("digits")
+    plain = run(system, device=GPU, num=64).samples
+    half = run(system, device=GPU, num=64, dtype="bfloat16").samples
+    assert half.dtype == torch.float32
+    assert 0 < float((half - plain).abs().mean()) < 0.05
+
+
+@pytest.mark.parametrize("route", ["top_k:k=2", "sticky:k=1", "monolith"])
+def test_a_step_waits_once_for_the_device(route: str) -> None:
+    system = load_system("digits").to(torch.device(GPU), torch.float32)
+    meters = parse_probes(("weights", "entropy", "cluster_distance"), system)
+    ensemble = build_ensemble(system, parse_route(route), dense=False)
+    noise = Noise(tuple(range(8)), system.shape, torch.float32, torch.device(GPU))
+    euler = SAMPLERS.parse("euler")
+    scene = Scene(system, ensemble, euler, noise, None, 0)
+    if route == "monolith":
+        meters = tuple(probe for probe in meters if not probe.of_experts)
+    x_T, times = noise.initial(), system.schedule.times(STEPS)
+    waits: list[int] = []
+
+    def counted(steps: Iterator[Step], caught: list[warnings.WarningMessage]) -> Iterator[Step]:
+        yield from steps
+        waits.append(sum("synchroniz" in str(one.message) for one in caught))
+
+    with torch.no_grad(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            steps = rollout(ensemble, euler, x_T, times, noise)
+            record(counted(steps, caught), STEPS, scene, meters)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert waits == [STEPS]
+
+
+def test_features_are_those_of_the_cpu() -> None:
+    system = load_system("digits")
+    images = torch.from_numpy(run(system, num=64, device="cpu").images).permute(0, 3, 1, 2)
+    here, there = (
+        extractor_of(system, "own", torch.device(device))(images).cpu() for device in ("cpu", GPU)
+    )
+    torch.testing.assert_close(there, here, rtol=1e-3, atol=1e-4)
+
+
+def test_training_ends_where_it_ends_on_the_cpu(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index in range(48):
+        array = rng.integers(0, 40, (8, 8)) + (180 if index % 2 else 0)
+        Image.fromarray(array.astype(np.uint8)).save(folder / f"{index:02}.png")
+    made = {}
+    for device in ("cpu", GPU):
+        config = TrainConfig(
+            str(folder),
+            out=tmp_path / device[:4] / "tiny",
+            size=8,
+            experts=2,
+            steps=30,
+            batch=16,
+            precision="fp32",
+            workers=1 if device == "cpu" else 2,
+            device=device,
+        )
+        made[device] = train_system(config, progress=lambda now: None)
+    for part in ("router", "expert:0", "expert:1", "monolith"):
+        here, there = (load_file(part_path(folder, part)) for folder in made.values())
+        for key, value in here.items():
+            torch.testing.assert_close(there[key], value, rtol=0.02, atol=0.01)
+    assert torch.cuda.get_device_name(0) in (made[GPU] / "system.toml").read_text()
+
+
+def test_an_audit_says_what_it_says_on_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (plan, parts):
+        monkeypatch.setattr(module, "LEVELS", (0.5,))
+    found = {}
+    for device in ("cpu", GPU):
+        request = Request(system="digits", num=32, steps=4, map=False, device=device)
+        store = Store(tmp_path / device[:4])
+        _, found[device] = audit(
+            request, store, on_state=lambda state: None, should_stop=lambda: False, workers=1
+        )
+    here, there = found.values()
+    assert [one["verdict"] for one in here["claims"]] == [
+        one["verdict"] for one in there["claims"]
+    ]
