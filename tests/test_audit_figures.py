@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from page_runs import EVIL
 from small_audit import check, claim, hostile, number, route, small_audit
@@ -189,6 +189,7 @@ def test_temperatures_lie_evenly_by_their_logarithm() -> None:
 
 
 @given(st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1, max_size=30))
+@example([0.0, 83.0, 5e-307])
 def test_a_stretched_axis_keeps_the_order_and_its_ticks_lie_within(values: list[float]) -> None:
     axis = stretch(values)
     places_of = [axis.at(value) for value in sorted(values)]

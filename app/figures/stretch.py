@@ -10,6 +10,8 @@ __all__ = ["Stretch", "stretch"]
 
 #: Beyond this ratio of the largest to the typical value a linear axis hides the small ones.
 _WIDE = 4.0
+#: Smallest unit of an asinh axis, in units of the largest value.
+_SMALLEST = 1e-12
 _TICKS = 7
 
 
@@ -53,7 +55,9 @@ def stretch(values: Iterable[float]) -> Stretch:
         return Stretch()
     if min(v for v in values if math.isfinite(v)) > 0:
         return Stretch("log")
-    return Stretch("asinh", middle)
+    # Beyond what a picture can show, a typical value is as good as zero; and a quotient by it
+    # might be no number.
+    return Stretch("asinh", max(middle, _SMALLEST * known[-1]))
 
 
 def _marks(low: float, high: float, unit: float) -> list[float]:
