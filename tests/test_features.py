@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch_fidelity
 from feature_sets import Points, Rows, normal, pictures, real, write_labelled, write_unlabelled
 from safetensors.torch import load_file, save_file
 
@@ -44,6 +43,9 @@ def unlabelled(tmp_path: Path) -> Path:
 
 
 def test_our_loop_gives_torch_fidelitys_numbers(labelled: Path) -> None:
+    # Late: it takes seconds to import, and every worker reads every file.
+    import torch_fidelity
+
     generated, data = pictures(300, 1), pictures(420, 2)
     extractor = load_extractor("own", labelled)
     reference = reference_from_images(extractor, data, split="pictures", batch=37)

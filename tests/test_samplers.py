@@ -7,10 +7,6 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
-    FlowMatchEulerDiscreteScheduler,
-)
 from torch import Tensor
 
 from ddm_core.ensemble import Memory, Mixture
@@ -100,6 +96,11 @@ def test_euler_is_ddim_on_the_linear_path() -> None:
 
 @pytest.mark.parametrize("shift", [1.0, 3.0])
 def test_euler_is_that_of_diffusers(shift: float) -> None:
+    # Late: it takes seconds to import, and every worker reads every file.
+    from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
+        FlowMatchEulerDiscreteScheduler,
+    )
+
     other = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=shift)
     other.set_timesteps(20)
     times = [float(sigma) for sigma in other.sigmas]
@@ -114,6 +115,9 @@ def test_euler_is_that_of_diffusers(shift: float) -> None:
 
 @pytest.mark.parametrize("spacing", ["leading", "trailing"])
 def test_ddim_is_that_of_diffusers(spacing: str) -> None:
+    # Late: it takes seconds to import, and every worker reads every file.
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
     other = DDIMScheduler(
         num_train_timesteps=1000,
         beta_schedule="linear",
