@@ -6,6 +6,7 @@ the files that a run has. Everything is checked in a folder of its own before it
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -124,6 +125,11 @@ def unpack(file: Path, into: Path) -> list[RunRecord]:
         if isinstance(error, RequestError):
             raise
         raise RequestError(f"{file.name} is no readable archive: {str(error)[:200]}") from None
+    except OSError as error:
+        # A file that is said to begin before the archive does.
+        if error.errno != errno.EINVAL:
+            raise
+        raise RequestError(f"{file.name} is no readable archive: its list is damaged") from None
     return [_checked_run(folder, file) for folder in sorted(into.iterdir())]
 
 

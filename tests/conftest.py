@@ -70,13 +70,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="where tests with a device run: cpu or cuda")
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than cores: tests in a browser wait for it most of the time."""
-    return 1 + (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-
-
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_logs] = []
 

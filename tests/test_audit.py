@@ -129,7 +129,9 @@ def test_a_router_too_soft_brings_the_paradox_and_the_exact_one_does_not(
     assert orders[0.0, 4.0]["paradox"]
     assert orders[0.0, 4.0]["worst"] == 6
     assert not orders[0.0, 1.0]["paradox"]
-    assert orders[0.0, 1.0]["best"] == 6
+    assert orders[0.0, 1.0]["worst"] == 1
+    exact, soft = (orders[0.0, t]["full_minus_sparse"] for t in (1.0, 4.0))
+    assert exact["high"] < soft["low"]
 
 
 def test_every_route_is_a_run_and_every_cell_of_the_map_is_there(

@@ -188,6 +188,15 @@ def test_any_change_of_an_archive_is_refused_or_harmless(
     assert left(store) == []
 
 
+def test_a_file_that_begins_before_the_archive_is_refused(good: Path, tmp_path: Path) -> None:
+    bad = bytearray(good.read_bytes())
+    # Where the list of files begins, a long way further: by it the files lie before the archive.
+    bad[bad.rindex(b"PK\x05\x06") + 18] += 1
+    (tmp_path / "bad.zip").write_bytes(bad)
+    with pytest.raises(RequestError, match=r"bad\.zip is no readable archive"):
+        Store(tmp_path / "runs").import_archive(tmp_path / "bad.zip")
+
+
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
