@@ -14,7 +14,7 @@ from app.views import live
 __all__ = ["page"]
 
 #: Small enough for a first picture in seconds on two cores.
-_FIRST = {"num": 9, "steps": 10, "shown": 9, "observed": 9}
+_FIRST = {"num": 9, "steps": 8, "shown": 9, "observed": 9}
 _ROUTES = ["top_k:k=1", "top_k:k=2", "uniform/full"]
 
 
