@@ -46,8 +46,10 @@ def start_worker(device: torch.device) -> None:
 
 def place(host: Tensor, device: torch.device) -> Tensor:
     """A tensor of the CPU on a device, without waiting for what the device is doing."""
-    # Only from pinned memory does a copy not wait.
-    return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host
+    if device.type == "cuda":
+        # Only from pinned memory does a copy not wait.
+        host = host.pin_memory()
+    return host.to(device, non_blocking=True)
 
 
 def workers_on(device: torch.device, asked: int, *, points: bool = False) -> int:

@@ -1,4 +1,4 @@
-"""A GPU gives what a CPU gives: samples, traces, gradients, features, verdicts.
+"""A GPU gives what a CPU gives: samples, traces, features, losses, verdicts.
 
 In float64, where the order of sums hardly shows, everything is compared; in float32 what a user
 gets by default.
@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from small_runs import STEPS, run
 
-from ddm_core.analysis import parts, plan
+from ddm_core.analysis import parts
 from ddm_core.analysis.audit import audit
 from ddm_core.analysis.plan import Request
 from ddm_core.noise import Noise
@@ -159,8 +159,7 @@ def test_training_ends_where_it_ends_on_the_cpu(tmp_path: Path) -> None:
 def test_an_audit_says_what_it_says_on_the_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (plan, parts):
-        monkeypatch.setattr(module, "LEVELS", (0.5,))
+    monkeypatch.setattr(parts, "LEVELS", (0.5,))
     found = {}
     for device in ("cpu", GPU):
         request = Request(system="digits", num=32, steps=4, map=False, device=device)

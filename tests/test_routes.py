@@ -75,6 +75,15 @@ def test_top_k_takes_the_largest(steps: Tensor, k: int) -> None:
     torch.testing.assert_close(torch.where(chosen, w * total, 0.0), torch.where(chosen, p, 0.0))
 
 
+@pytest.mark.parametrize("strategy", ["top_k", "sticky", "wrong"])
+@pytest.mark.parametrize("experts", [3, 8, 64])
+def test_of_equals_the_first_are_taken(strategy: str, experts: int) -> None:
+    """So that a GPU asks whom a CPU asks; at t = 1 all experts of `ring` are equally likely."""
+    for k in (1, 2, 3):
+        w = weights(f"{strategy}:k={k}", torch.full((5, experts), 1 / experts))
+        assert (w > 0).nonzero()[:, 1].reshape(5, k).tolist() == [list(range(k))] * 5
+
+
 @CASES
 @given(steps=probabilities())
 def test_full_and_one_of_all(steps: Tensor) -> None:

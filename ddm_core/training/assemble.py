@@ -135,7 +135,7 @@ def _facts(plan: Plan, folder: Path, part: str, sizes: Tensor) -> dict[str, Any]
 
 def _machine(plan: Plan) -> str:
     device = torch.device(plan.device)
-    where = device.type if device.type == "cpu" else torch.cuda.get_device_name(device)
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return (
         f"{os.cpu_count()} CPU cores ({platform.machine()}), device {where}, "
         f"Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}"
