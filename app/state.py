@@ -67,7 +67,7 @@ def jobs() -> Jobs:
     return Jobs(store().root)
 
 
-@st.cache_resource
+@st.cache_resource(show_spinner=False)
 def catalogue_source() -> CatalogueSource:
     """Where the catalogue comes from; one per server."""
     return CatalogueSource(store().root / ".catalogue.json")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -71,3 +73,12 @@ def test_what_other_packages_bring_is_always_asked_for(monkeypatch: pytest.Monke
         catalogue, "entry_points", lambda group: ["one"] if group == "ddm_core.routers" else []
     )
     assert made_of() == ""
+
+
+def test_a_server_that_starts_says_nothing_beside_its_address(tmp_path: Path) -> None:
+    """Streamlit would warn on the terminal where the catalogue is made before any page asks."""
+    code = "from app.state import catalogue_source; catalogue_source()"
+    environment = {**os.environ, "DDM_RUNS": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
