@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ddm_core.config import make_config
+from ddm_core.cuda_graphs import replaying
 from ddm_core.devices import device_name, pick_device
 from ddm_core.ensemble import Ensemble
 from ddm_core.noise import Noise
@@ -143,12 +144,21 @@ def _routing(system: System, device: torch.device, rounds: int) -> list[Row]:
     def naive() -> None:
         _naive_top_2(ensemble, x_t, t)
 
-    first, second, third = _interleaved((two_passes, routed, naive), rounds, device)
+    def captured_passes() -> None:
+        with replaying():
+            two_passes()
+
+    works = (two_passes, routed, naive, captured_passes)
+    plain, top_2, all_of_them, captured = _interleaved(works, rounds, device)
     count = len(system.experts)
-    return [
-        _row(f"Top-2 of {count}, batch {BATCH} / two passes of one expert", second, first, 1.25),
-        _row(f"naive (all {count} experts, two kept) / Top-2", third, second, None),
+    name = f"Top-2 of {count}, batch {BATCH} / two passes of one expert"
+    rows = [
+        _row(name, top_2, plain, 1.25),
+        _row(f"naive (all {count} experts, two kept) / Top-2", all_of_them, top_2, None),
     ]
+    if device.type == "cuda":
+        rows.insert(1, _row(f"{name}, captured too", top_2, captured, None))
+    return rows
 
 
 def _naive_top_2(ensemble: Ensemble, x_t: Tensor, t: Tensor) -> Tensor:
@@ -234,8 +244,11 @@ def _execute(config: Any, system: System) -> None:
 def _interleaved(
     works: Sequence[Callable[[], None]], rounds: int, device: torch.device
 ) -> list[list[float]]:
-    """Seconds of each work in each round; A B C A B C ..., after one round that does not count."""
-    for work in works:
+    """Seconds of each work in each round; A B C A B C ..., after two rounds that do not count.
+
+    Two, because a GPU's graphs are captured when something is asked for again.
+    """
+    for work in (*works, *works):
         work()
     times: list[list[float]] = [[] for _ in works]
     for _ in range(rounds):

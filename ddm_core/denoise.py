@@ -11,6 +11,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
+from ddm_core.cuda_graphs import evaluate
 from ddm_core.errors import unknown
 from ddm_core.schedules import Schedule
 
@@ -53,7 +54,7 @@ class NetworkDenoiser(Denoiser):
         self.prediction = prediction
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
-        y = self.net(x_t, t, condition)
+        y = evaluate(self.net, x_t, t, condition)
         if self.prediction == "x_0":
             return self.schedule.v_from_x_0(x_t, y, t)
         if self.prediction == "eps":

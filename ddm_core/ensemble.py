@@ -12,12 +12,13 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ddm_core.cuda_graphs import replaying, side_by_side
 from ddm_core.denoise import Denoiser
 from ddm_core.schedules import Schedule, expand
 
@@ -114,6 +115,7 @@ class Ensemble(Denoiser):
         """The routed velocity [sample, *], without memory of earlier steps."""
         return self.mix(x_t, t, condition).velocity
 
+    @replaying()
     def mix(
         self,
         x_t: Tensor,
@@ -186,19 +188,41 @@ class Ensemble(Denoiser):
         """
         mixed = torch.zeros_like(x_t)
         sizes: list[int] = pairs.sum(dim=0).tolist()
-        # Expert-major: the samples of expert 0 first, then those of expert 1, ...
-        index = torch.nonzero_static(pairs.T, size=sum(sizes))
-        most = CPU_ROWS if x_t[0].numel() > POINT else CPU_ROWS_OF_POINTS
-        for k, rows in enumerate(torch.split(index[:, 1], sizes)):
-            for part in torch.split(rows, most) if x_t.device.type == "cpu" else (rows,):
-                if len(part) == 0:
-                    continue
-                some = None if condition is None else condition[part]
-                v = self.experts[k](x_t[part], t[part], some)
-                if weights is not None:
-                    mixed = mixed.index_add(0, part, expand(weights[part, k], v) * v)
-                if experts is not None:
-                    # Out of place, so that derivatives can pass through.
-                    where = (part, torch.full_like(part, k))
-                    experts = experts.index_put(where, v)
+        # Expert-major: the samples of expert 0 first, then those of expert 1, ... Gathered for all
+        # experts at once: on a GPU every operation costs its launch.
+        expert, sample = torch.nonzero_static(pairs.T, size=sum(sizes)).unbind(1)
+        parts = list(_parts(sizes, x_t))
+        lengths = [length for _, length in parts]
+        x_parts, t_parts, rows = (
+            torch.split(y, lengths) for y in (x_t[sample], t[sample], sample)
+        )
+        conditions: Sequence[Tensor | None] = [None] * len(parts)
+        if condition is not None:
+            conditions = torch.split(condition[sample], lengths)
+        shares: Sequence[Tensor] = ()
+        if weights is not None:
+            shares = torch.split(expand(weights[sample, expert], x_t), lengths)
+        calls = (
+            (self.experts[k], (x, at, some))
+            for (k, _), x, at, some in zip(parts, x_parts, t_parts, conditions, strict=True)
+        )
+        found: list[Tensor] = []
+        # Out of place, so that derivatives can pass through.
+        for place, v in enumerate(side_by_side(calls)):
+            if weights is not None:
+                mixed = mixed.index_add(0, rows[place], shares[place] * v)
+            if experts is not None:
+                found.append(v)
+        if experts is not None and found:
+            experts = experts.index_put((sample, expert), torch.cat(found))
         return mixed, experts
+
+
+def _parts(sizes: Sequence[int], x_t: Tensor) -> Iterator[tuple[int, int]]:
+    """Each expert with how many samples one pass of it takes; on a CPU there may be several."""
+    most = max(sizes, default=0)
+    if x_t.device.type == "cpu":
+        most = CPU_ROWS if x_t[0].numel() > POINT else CPU_ROWS_OF_POINTS
+    for k, size in enumerate(sizes):
+        for start in range(0, size, most or 1):
+            yield k, min(most, size - start)

@@ -6,8 +6,10 @@ gets by default.
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,13 @@ import torch
 from PIL import Image
 from small_runs import STEPS, run
 
+from ddm_core import cuda_graphs
 from ddm_core.analysis import parts
 from ddm_core.analysis.audit import audit
 from ddm_core.analysis.plan import Request
+from ddm_core.cuda_graphs import replaying
+from ddm_core.denoise import Bfloat16Denoiser
+from ddm_core.flops import counted
 from ddm_core.noise import Noise
 from ddm_core.probes.base import PROBES, STANDARD, Scene, parse_probes
 from ddm_core.quality import extractor_of
@@ -30,6 +36,7 @@ from ddm_core.samplers.base import SAMPLERS
 from ddm_core.store import Store
 from ddm_core.strategies.base import STRATEGIES
 from ddm_core.systems import load_system
+from ddm_core.systems.base import System
 from ddm_core.systems.manifest import read_manifest
 from ddm_core.training import TrainConfig, train_system
 
@@ -112,6 +119,95 @@ def test_a_step_waits_once_for_the_device(route: str) -> None:
         finally:
             torch.cuda.set_sync_debug_mode("default")
     assert waits == [STEPS]
+
+
+@pytest.mark.parametrize("label", [None, 3])
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_captured_pass_is_the_plain_pass(label: int | None, *, bfloat16: bool) -> None:
+    system = load_system("mnist").to(torch.device(GPU))
+    expert = Bfloat16Denoiser(system.experts[0]) if bfloat16 else system.experts[0]
+    graphs = count_graphs(system)
+    answers: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for count in (1, 7, 8, 9, 100, 256, 257):
+        condition = None if label is None else torch.full((count,), label, device=GPU)
+        for _ in range(4):
+            x = torch.randn(count, *system.shape, device=GPU)
+            t = torch.rand(count, device=GPU)
+            with torch.no_grad():
+                plain = expert(x, t, condition)
+                with replaying():
+                    answers.append((plain, expert(x, t, condition)))
+    # An answer stays what it was when the graph runs again.
+    for plain, captured in answers:
+        torch.testing.assert_close(captured, plain, atol=2e-2 if bfloat16 else 2e-5, rtol=0)
+    assert count_graphs(system) == graphs + 4  # of 8, 16, 128 and 256 samples
+
+
+def count_graphs(system: System) -> int:
+    nets = [part for expert in system.experts for part in expert.modules()]
+    passes = [cuda_graphs._passes[net].known for net in nets if net in cuda_graphs._passes]
+    return sum(captured is not None for known in passes for captured in known.values())
+
+
+def test_experts_side_by_side_do_not_disturb_each_other() -> None:
+    system = load_system("mnist").to(torch.device(GPU))
+    ensemble = build_ensemble(system, parse_route("uniform/sample"), guidance=2.0)
+    random = torch.Generator(GPU).manual_seed(0)
+
+    def work(rounds: int) -> list[float]:
+        errors: list[torch.Tensor] = []
+        for _ in range(rounds):
+            count = int(torch.randint(1, 1500, (), generator=random, device=GPU))
+            x = torch.randn(count, *system.shape, device=GPU)
+            t, draw = torch.rand(2, count, device=GPU)
+            label = torch.randint(0, 10, (count,), device=GPU)
+            with torch.no_grad():
+                fast = ensemble.mix(x, t, label, draw=draw)
+            with torch.enable_grad():  # where derivatives may be wanted, nothing is captured
+                plain = ensemble.mix(x, t, label, draw=draw)
+            errors.append((fast.velocity - plain.velocity).abs().max())
+        return torch.stack(errors).tolist()
+
+    assert max(work(200)) < 1e-4
+    assert count_graphs(system) >= 40
+    # Two threads may use one system at the same time.
+    with ThreadPoolExecutor(2) as pool:
+        for errors in pool.map(work, (50, 50)):
+            assert max(errors) < 1e-4
+
+
+def test_derivatives_pass_by_the_graphs() -> None:
+    system = load_system("digits").to(torch.device(GPU))
+    ensemble = build_ensemble(system, parse_route("full"))
+    x, t = torch.randn(4, *system.shape, device=GPU), torch.rand(4, device=GPU)
+    tangent = torch.randn_like(x)
+    with torch.no_grad():
+        for _ in range(3):
+            ensemble.mix(x, t)
+        _, forward = torch.func.jvp(lambda y: ensemble.mix(y, t).velocity, (x,), (tangent,))
+    h = 1e-2
+    with torch.no_grad():
+        difference = ensemble.mix(x + h * tangent, t).velocity
+        difference = (difference - ensemble.mix(x - h * tangent, t).velocity) / (2 * h)
+    torch.testing.assert_close(forward, difference, atol=2e-2, rtol=2e-2)
+    assert counted(lambda: system.experts[0](x[:1], t[:1])) == system.flops.expert > 0
+
+
+def test_a_copy_captures_anew() -> None:
+    system = load_system("digits").to(torch.device(GPU))
+    x, t = torch.randn(4, *system.shape, device=GPU), torch.rand(4, device=GPU)
+    with torch.no_grad(), replaying():
+        for _ in range(3):
+            here = system.experts[0](x, t)
+        back = system.to(torch.device("cpu"))
+        there = back.experts[0](x.cpu(), t.cpu())
+    torch.testing.assert_close(here.cpu(), there, atol=1e-5, rtol=0)
+    assert count_graphs(system) == 1
+    known = len(cuda_graphs._passes)
+    del system
+    gc.collect()
+    assert len(cuda_graphs._passes) < known  # nothing is kept of a network that is gone
+    assert count_graphs(back) == 0
 
 
 def test_features_are_those_of_the_cpu() -> None:

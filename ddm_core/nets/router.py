@@ -31,6 +31,8 @@ class RouterNet(nn.Module):
         depth: number of residual layers.
     """
 
+    capturable = True
+
     def __init__(
         self,
         channels: int,

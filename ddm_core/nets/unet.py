@@ -106,6 +106,8 @@ class UNet(nn.Module):
         heads: of the self-attention at the lowest resolution.
     """
 
+    capturable = True
+
     def __init__(
         self,
         channels: int = 1,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from ddm_core.cuda_graphs import evaluate
 from ddm_core.ensemble import State
 from ddm_core.errors import RequestError
 from ddm_core.routers.base import Router, register
@@ -33,4 +34,4 @@ class Learned(Router):
                 f"system '{system.name}' has no router network; take {system.default_router}, "
                 "nearest, uniform or fixed"
             )
-        return lambda state: net(state.x_t, state.t)
+        return lambda state: evaluate(net, state.x_t, state.t)
