@@ -33,7 +33,16 @@ _PER_EXPERT = ("step", "sample", "expert")
 
 def feature_distance(x_0: Tensor, clusters: Clusters) -> Tensor:
     """|phi(x_0) - phi_k| [sample, expert] for x_0 [sample, *], in the clusters' features."""
-    return torch.cdist(clusters.features(x_0), clusters.feature_centroids)
+    return _distances(clusters.features(x_0), clusters.feature_centroids)
+
+
+def _distances(one: Tensor, other: Tensor) -> Tensor:
+    """|one_i - other_k| [sample, expert] of [sample, dimension] and [expert, dimension].
+
+    Not by |a|^2 + |b|^2 - 2ab, which torch takes for larger batches: it loses the digits of short
+    distances, and on a GPU it is a dozen launches instead of one.
+    """
+    return torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 @register
@@ -61,7 +70,7 @@ class ClusterDistancePixels(Probe):
 
     def begin(self, scene: Scene) -> Meter:
         centroids = scene.system.clusters.centroids.flatten(1)
-        return lambda step: torch.cdist(step.mixture.mean.flatten(1), centroids)
+        return lambda step: _distances(step.mixture.mean.flatten(1), centroids)
 
 
 @register
@@ -80,7 +89,7 @@ class ClusterDistanceNoised(Probe):
         def meter(step: Step) -> Tensor:
             t = torch.full((), step.t, dtype=step.x_t.dtype, device=step.x_t.device)
             alpha_t, _ = schedule.alpha_sigma(t)
-            return torch.cdist(step.x_t.flatten(1), expand(alpha_t, centroids) * centroids)
+            return _distances(step.x_t.flatten(1), expand(alpha_t, centroids) * centroids)
 
         return meter
 

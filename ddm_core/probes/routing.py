@@ -50,11 +50,7 @@ class Entropy(Probe):
     variable = Variable(name, ("step", "sample"), "H(p) = -sum_k p_k ln p_k, of the router", "nat")
 
     def begin(self, scene: Scene) -> Meter:
-        def meter(step: Step) -> Tensor:
-            p = step.mixture.probabilities
-            return -torch.xlogy(p, p).sum(dim=1)
-
-        return meter
+        return lambda step: torch.special.entr(step.mixture.probabilities).sum(dim=1)
 
 
 @register
