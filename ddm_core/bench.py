@@ -94,12 +94,13 @@ def run_bench(
     Arguments:
         name: of the system.
         device: auto, cpu, cuda or cuda:N.
-        rounds: of each pair, interleaved.
+        rounds: of each pair, interleaved; thrice as many on a GPU, where they are short.
         readers, minutes: how many browsers wander over the pages at once, for how long.
         interactions: of one reader, over which the server's memory is watched.
         tell: is told what is being measured.
     """
     where = pick_device(device)
+    rounds *= 1 if where.type == "cpu" else 3
     system = load_system(name).to(where)
     foreign = _Foreign()
     rows: list[Row] = []
