@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ddm_core.config import make_config
 from ddm_core.cuda_graphs import replaying
-from ddm_core.devices import device_name, pick_device
+from ddm_core.devices import device_name, pick_device, start_worker
 from ddm_core.ensemble import Ensemble
 from ddm_core.noise import Noise
 from ddm_core.routes import build_ensemble, parse_route
@@ -105,7 +105,7 @@ def run_bench(
     foreign = _Foreign()
     rows: list[Row] = []
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    start_worker(where)
     try:
         with torch.no_grad():
             tell("routing against plain forward passes")

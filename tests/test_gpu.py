@@ -24,6 +24,7 @@ from ddm_core.analysis.audit import audit
 from ddm_core.analysis.plan import Request
 from ddm_core.cuda_graphs import replaying
 from ddm_core.denoise import Bfloat16Denoiser
+from ddm_core.devices import start_worker
 from ddm_core.flops import counted
 from ddm_core.noise import Noise
 from ddm_core.probes.base import PROBES, STANDARD, Scene, parse_probes
@@ -46,6 +47,12 @@ GPU = "cuda:0"
 ROUTES = [f"{router}/{strategy}" for router in sorted(ROUTERS) for strategy in sorted(STRATEGIES)]
 CASES = [(route, "euler") for route in (*ROUTES, "monolith")]
 CASES += [(route, sampler) for route in ("top_k:k=2", "sample") for sampler in sorted(SAMPLERS)]
+
+
+@pytest.fixture(autouse=True)
+def whole_numbers() -> None:
+    """Convolutions in float32, as in every run: other batch sizes take other kernels."""
+    start_worker(torch.device(GPU))
 
 
 def system_for(route: str) -> str:
