@@ -15,13 +15,14 @@ import numpy as np
 import psutil
 import pytest
 
+from ddm_core.analysis import plan as plan_module
 from ddm_core.analysis.audit import State, audit
 from ddm_core.analysis.crew import SHORT_SECONDS, Kit, crew_size
 from ddm_core.analysis.plan import Request, make_plan
 from ddm_core.errors import WorkError
 from ddm_core.store import Store
 
-REQUEST = Request(system="ring:experts=3", num=64, steps=4, budget=2 * SHORT_SECONDS, map=False)
+REQUEST = Request(system="ring:experts=2", num=32, steps=4, budget=2 * SHORT_SECONDS, map=False)
 _CLOCKS = {"created", "seconds", "run"}
 
 
@@ -59,7 +60,11 @@ def same(one: Any, other: Any, at: str = "") -> None:
         assert one == other, at
 
 
-def test_killed_and_asked_again_it_says_what_one_process_says(tmp_path: Path) -> None:
+def test_killed_and_asked_again_it_says_what_one_process_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_module, "LEAST_REAL", 32)
+
     def kill(state: State) -> None:
         if "sampling" in state.text or "sensitivity" in state.text:
             for one in crew():

@@ -71,14 +71,13 @@ def test_nobody_notices_who_works_and_who_looks(
     """The same batches are the same bits: with two workers, and under every probe there is."""
     system = systems[name]
     plain = run(system, route, batch=4)
-    again = run(system, route, batch=4, workers=2)
-    standard = run(system, route, batch=4, probes=("standard",))
-    watched = run(system, route, batch=4, workers=2, probes=("all",))
-    for other in (again, standard, watched):
+    # All probes with networks only where a strategy remembers: each by itself is tried elsewhere.
+    everything = name == "ring" or route == "nearest/sticky"
+    watched = run(system, route, batch=4, workers=2, probes=("all" if everything else "standard",))
+    for other in (run(system, route, batch=4, workers=2), watched):
         assert torch.equal(other.samples, plain.samples)
         assert other.hashes == plain.hashes
-    assert len(plain.trace.data_vars) == 0 < len(standard.trace.data_vars)
-    assert len(standard.trace.data_vars) < len(watched.trace.data_vars)
+    assert len(plain.trace.data_vars) == 0 < len(watched.trace.data_vars)
 
 
 def test_the_noise_is_that_of_the_seeds_and_of_nothing_else(digits: System) -> None:

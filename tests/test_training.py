@@ -350,7 +350,7 @@ def test_a_system_that_nobody_tuned_is_audited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Trained a moment ago on a folder: every claim has its verdict, its interval and its n."""
-    monkeypatch.setattr(plan, "SENSITIVE_IMAGES", 4)
+    monkeypatch.setattr(plan, "SENSITIVE_IMAGES", 3)
     monkeypatch.setattr(audit_parts, "LEVELS", (0.5,))
     request = Request(
         system=str(trained[0]), num=32, steps=4, budget=1, map=False, data=str(pictures)

@@ -41,6 +41,8 @@ FEWEST, ENOUGH, MOST = 128, 192, 2000
 #: Samples that sensitivities are taken on, of points and of images: of these a sample costs as
 #: much as two dozen that are only sampled.
 SENSITIVE_POINTS, SENSITIVE_IMAGES = 256, 12
+#: Held-out items that experts are compared on, at least, where there are as many.
+LEAST_REAL = 256
 #: Samples that an expert could do in the time that asking it at all takes, about.
 ALONE = 8
 #: Share of the budget that is planned with; the rest is for measuring and for surprises.
@@ -207,7 +209,7 @@ def make_plan(request: Request, system: System) -> Plan:
             stability_samples=min(stability, num),
             truth_images=most
             if patient
-            else int(max(256, min(most, calls * 0.05 / (10 * (experts + 1))))),
+            else int(max(LEAST_REAL, min(most, calls * 0.05 / (10 * (experts + 1))))),
             times=tuple((i + 0.5) / 10 for i in range(10)),
             budget=budget,
             entries=tuple(entries),
