@@ -85,7 +85,6 @@ class _Passes:
         self.lane = torch.cuda.Stream(device)
         self.pool: Any = torch.cuda.graph_pool_handle()
         self.known: dict[tuple[object, ...], _Pass | None] = {}
-        self.lock = threading.Lock()
 
     def __call__(self, net: nn.Module, x: Tensor, others: Others) -> Tensor:
         rows = next(size for size in SIZES if size >= len(x))
@@ -93,15 +92,19 @@ class _Passes:
             rows,
             *(None if one is None else (one.dtype, one.shape[1:]) for one in (x, *others)),
             # What decides which kernels were captured, and from where they read.
-            torch.is_autocast_enabled("cuda"),
+            torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else None,
             torch.backends.cudnn.allow_tf32,
+            torch.get_float32_matmul_precision(),
             next(net.parameters()).data_ptr(),
         )
-        with self.lock, _on(self.lane):
-            # The first time plainly: many sizes never come again, and kernels are loaded by it.
+        with _turn, _on(self.lane):
             if key not in self.known:
+                # The first time plainly: many sizes never come again. Of the same size, so that
+                # the same kernels run, and nobody can tell the first time from the others.
+                filled = [None if one is None else _filled(one, rows) for one in others]
+                answer = net(_filled(x, rows), *filled)
                 self.known[key] = None
-                return net(x, *others)
+                return answer[: len(x)]
             found = self.known[key] or self._capture(net, rows, x, others)
             self.known[key] = found
             return found(x, others)
@@ -110,22 +113,30 @@ class _Passes:
         def like(given: Tensor) -> Tensor:
             return given.new_zeros(rows, *given.shape[1:])
 
-        own, own_others = like(x), [None if one is None else like(one) for one in others]
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(
-            graph, pool=self.pool, stream=self.lane, capture_error_mode="thread_local"
-        ):
-            output = net(own, *own_others)
+        # What is made in inference mode could not be written to outside of it.
+        with torch.inference_mode(False), torch.no_grad():
+            own, own_others = like(x), [None if one is None else like(one) for one in others]
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(
+                graph, pool=self.pool, stream=self.lane, capture_error_mode="thread_local"
+            ):
+                output = net(own, *own_others)
         return _Pass(graph, own, own_others, output)
 
 
+def _filled(given: Tensor, rows: int) -> Tensor:
+    """given [sample, *] with zeros up to so many rows."""
+    return torch.cat((given, given.new_zeros(rows - len(given), *given.shape[1:])))
+
+
+#: A capture takes in whatever is put on its stream, by whichever thread: one at a time.
+_turn = threading.RLock()
 #: They go when their network goes.
 _passes: WeakKeyDictionary[nn.Module, _Passes] = WeakKeyDictionary()
-_passes_lock = threading.Lock()
 
 
 def _passes_of(net: nn.Module, device: torch.device) -> _Passes:
-    with _passes_lock:
+    with _turn:
         if net not in _passes:
             _passes[net] = _Passes(device)
         return _passes[net]
@@ -140,16 +151,19 @@ def _on(lane: torch.cuda.Stream) -> Generator[None]:
     """Work on a lane, after what is under way here, and before what comes here next."""
     here = torch.cuda.current_stream(lane.device)
     lane.wait_stream(here)
-    with torch.cuda.stream(lane):
-        yield
-    here.wait_stream(lane)
+    try:
+        with torch.cuda.stream(lane):
+            yield
+    finally:
+        here.wait_stream(lane)
 
 
 def evaluate(net: nn.Module, x: Tensor, *others: Tensor | None) -> Tensor:
     """net(x, *others), all [sample, *] or None; captured if that is asked for and possible.
 
     It is possible where the class of the network says `capturable = True`: its samples do not see
-    each other, nothing in it waits for the host, and no shape depends on a value.
+    each other, nothing in it waits for the host, and no shape depends on a value. Hooks of a
+    network run only when it is captured.
     """
     if not (_capturable(net) and _fits(x)):
         return net(x, *others)
@@ -164,23 +178,24 @@ def side_by_side(
     One after another, as they are asked for; on a GPU, those that can be captured at the same
     time.
     """
-    lanes: dict[torch.cuda.Stream, torch.cuda.Stream] = {}
     # With what was given: its memory must not be used again before the lane has read it.
     waiting: list[tuple[Tensor, object]] = []
-    for module, given in calls:
-        x = given[0]
-        net = next(filter(_capturable, module.modules()), None) if _fits(x) else None
-        if net is not None:
-            lane, here = _passes_of(net, x.device).lane, torch.cuda.current_stream(x.device)
-            lane.wait_stream(here)
-            lanes[lane] = here
-            with torch.cuda.stream(lane):
+    with contextlib.ExitStack() as lanes:
+        for module, given in calls:
+            x = given[0]
+            net = next(filter(_capturable, module.modules()), None) if _fits(x) else None
+            if net is not None:
+                if not waiting:
+                    lanes.enter_context(_turn)
+                lane, here = _passes_of(net, x.device).lane, torch.cuda.current_stream(x.device)
+                lane.wait_stream(here)
+                # Also when one of them fails: the others go on reading what they were given.
+                lanes.callback(here.wait_stream, lane)
+                with torch.cuda.stream(lane):
+                    waiting.append((module(*given), given))
+            elif waiting:
                 waiting.append((module(*given), given))
-        elif waiting:
-            waiting.append((module(*given), given))
-        else:
-            yield module(*given)
-    for lane, here in lanes.items():
-        here.wait_stream(lane)
+            else:
+                yield module(*given)
     for answer, _ in waiting:
         yield answer

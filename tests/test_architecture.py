@@ -6,6 +6,7 @@ An import counts wherever it stands: at the top, in a function, or under TYPE_CH
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -131,34 +132,37 @@ def climbs(graph: Graph, order: list[str]) -> list[str]:
     ]
 
 
-GRAPH = import_graph(sources())
+@functools.cache
+def graph() -> Graph:
+    """Of the project, read when the first test asks for it."""
+    return import_graph(sources())
 
 
 def test_core_knows_nothing_of_the_app() -> None:
-    assert len(GRAPH) > 20
-    assert breaches(GRAPH, "ddm_core", {"streamlit", "plotly", "app"}) == []
+    assert len(graph()) > 20
+    assert breaches(graph(), "ddm_core", {"streamlit", "plotly", "app"}) == []
 
 
 def test_figures_know_nothing_of_streamlit() -> None:
-    assert breaches(GRAPH, "app.figures", {"streamlit"}, far=True) == []
+    assert breaches(graph(), "app.figures", {"streamlit"}, far=True) == []
 
 
 def test_views_neither_draw_nor_compute() -> None:
-    assert breaches(GRAPH, "app.views", {"plotly", "torch"}) == []
+    assert breaches(graph(), "app.views", {"plotly", "torch"}) == []
 
 
 def test_no_import_circle() -> None:
     # The front door names, lazily, what lies far inside; it is no part of any circle.
-    inside = {name: others for name, others in GRAPH.items() if name != "ddm_core"}
+    inside = {name: others for name, others in graph().items() if name != "ddm_core"}
     assert circle(inside) == []
 
 
 def test_front_door_is_not_used_from_inside() -> None:
-    assert [name for name, others in GRAPH.items() if "ddm_core" in others - {name}] == []
+    assert [name for name, others in graph().items() if "ddm_core" in others - {name}] == []
 
 
 def test_imports_in_core_point_down() -> None:
-    assert climbs(rooms(GRAPH), ORDER) == []
+    assert climbs(rooms(graph()), ORDER) == []
 
 
 def test_order_names_what_is_there() -> None:

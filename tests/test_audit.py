@@ -238,6 +238,10 @@ def test_ctrl_c_is_a_sentence_and_costs_nothing(
     assert len(after) == len(set(after))  # no route was sampled twice
     (folder,) = (tmp_path / "audits").iterdir()
     assert (folder / "report.html").is_file()
+    # Two experts are as few as there can be.
+    document = json.loads((folder / "audit.json").read_text())
+    assert len(document["claims"]) == 4
+    assert np.shape(document["accuracy"]["matrix"]) == (10, 2, 2)
 
 
 class Broken(Denoiser):
@@ -302,7 +306,7 @@ def test_a_bad_system_is_audited_and_each_fault_named(
 ) -> None:
     monkeypatch.setattr(systems, "_plugged", lambda: {"faulty": make})
     document = audited(
-        Request(system="faulty", num=64, steps=4, budget=1, map=False), Store(tmp_path)
+        Request(system="faulty", num=32, steps=4, budget=1, map=False), Store(tmp_path)
     )
     for sentence in sentences:
         assert any(sentence in one for one in document["health"]), document["health"]
@@ -314,13 +318,12 @@ def test_a_sound_system_has_no_faults(ring: tuple[Document, Store]) -> None:
     assert ring[0]["health"] == []
 
 
-@pytest.mark.parametrize("experts", [2, 64])
-def test_few_and_many_experts_and_progress_rises_to_the_end(experts: int, tmp_path: Path) -> None:
+def test_many_experts_and_progress_rises_to_the_end(tmp_path: Path) -> None:
     seen: list[State] = []
-    request = Request(system=f"ring:experts={experts}", num=32, budget=5, steps=4, map=False)
+    request = Request(system="ring:experts=64", num=32, budget=5, steps=4, map=False)
     document = audited(request, Store(tmp_path), seen.append)
     assert len(document["claims"]) == 4
-    assert np.shape(document["accuracy"]["matrix"]) == (10, experts, experts)
+    assert np.shape(document["accuracy"]["matrix"]) == (10, 64, 64)
     done = [state.done for state in seen]
     assert done == sorted(done)
     assert done[-1] <= seen[-1].total

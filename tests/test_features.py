@@ -26,7 +26,6 @@ from ddm_core.metrics import (
 )
 from ddm_core.metrics.extractors.coordinates import Coordinates
 from ddm_core.metrics.extractors.inception import VARIABLE
-from ddm_core.metrics.fidelity.network import register_network
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +76,9 @@ def test_our_loop_gives_torch_fidelitys_numbers(labelled: Path) -> None:
 
 
 def test_registering_twice_is_once(labelled: Path) -> None:
+    # Not at the top: it takes two seconds of every process that only looks for tests.
+    from ddm_core.metrics.fidelity.network import register_network
+
     load_extractor("own", labelled)
     load_extractor("small-convnet", labelled)
     with pytest.raises(RequestError, match="has an extractor 'vgg16' already"):

@@ -50,7 +50,10 @@ class Entropy(Probe):
     variable = Variable(name, ("step", "sample"), "H(p) = -sum_k p_k ln p_k, of the router", "nat")
 
     def begin(self, scene: Scene) -> Meter:
-        return lambda step: torch.special.entr(step.mixture.probabilities).sum(dim=1)
+        def meter(step: Step) -> Tensor:
+            return torch.special.entr(step.mixture.probabilities).sum(dim=1)
+
+        return meter
 
 
 @register
