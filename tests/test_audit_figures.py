@@ -222,6 +222,12 @@ def test_names_do_not_cover_each_other() -> None:
     ends = np.array([[[-1.0, 0.0], [1.0, 0.0]], [[math.nan] * 2] * 2])
     aside = places(np.array([[0.0, 0.0], [9.0, 9.0]]), ["a long name", ""], ends)
     assert "middle" not in aside[0]
+    # Long whiskers of a third stretch the axis, and bring the two together.
+    spots = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    ends = np.full((3, 2, 2), math.nan)
+    assert places(spots, ["a long name", "", ""], ends)[0] == "middle right"
+    ends[2] = [[-4.0, 1.0], [4.0, 1.0]]
+    assert places(spots, ["a long name", "", ""], ends)[0] != "middle right"
     # Where there is no room, one is left out rather than both spoiled.
     heap = np.vstack([np.full((9, 2), 0.5), [[0.0, 0.0], [1.0, 1.0]]])
     crowded = places(heap, ["in the heap"] * 9 + ["free", ""])

@@ -9,7 +9,8 @@ import numpy as np
 __all__ = ["places"]
 
 Box = tuple[float, float, float, float]
-_PIXELS = np.array((620.0, 380.0))
+#: What points and whiskers have of a narrow page, roughly; on a wide one all are farther apart.
+_PIXELS = np.array((560.0, 360.0))
 #: Square pixels of another name or point that a name may cover; more, and neither can be read.
 _COVERED = 60.0
 
@@ -29,9 +30,11 @@ def places(
     chosen: dict[int, str] = {}
     if not len(spots):
         return chosen
-    reach = np.ptp(spots, axis=0)
-    # Pixels of the plot, roughly: what matters is which labels come near each other.
-    least, scale = spots.min(axis=0), _PIXELS / np.where(reach > 0, reach, 1.0)
+    # Whiskers stretch the axes, too.
+    drawn = spots if ends is None else np.vstack([spots, ends.reshape(-1, 2)])
+    least = np.nanmin(drawn, axis=0)
+    reach = np.nanmax(drawn, axis=0) - least
+    scale = _PIXELS / np.where(reach > 0, reach, 1.0)
     spots = (spots - least) * scale
     points: list[Box] = [(x - 8, y - 9, x + 8, y + 9) for x, y in spots]
     whiskers = [] if ends is None else _whiskers(spots, (ends - least) * scale)
@@ -72,7 +75,9 @@ def _whiskers(spots: np.ndarray, ends: np.ndarray) -> list[Box]:
 
 def _cost(box: Box, others: Sequence[Box]) -> float:
     """How much of other things a label covers, and how far it leaves the plot."""
-    return _overlap(box, others) + 40 * (max(0.0, -box[0] - 30) + max(0.0, box[2] - 660))
+    return _overlap(box, others) + 40 * (
+        max(0.0, -box[0] - 30) + max(0.0, box[2] - _PIXELS[0] - 40)
+    )
 
 
 def _overlap(box: Box, others: Sequence[Box]) -> float:
