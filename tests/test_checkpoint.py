@@ -129,6 +129,7 @@ def test_damaged_files_are_named(
     with pytest.raises(RequestError, match=f"{name}.safetensors is (damaged|missing)") as error:
         load_checkpoint(folder)
     assert "\n" not in str(error.value)
+    assert str(error.value).count(name) == 1  # one reason, not one wrapped in another
 
 
 @pytest.mark.parametrize("name", ["features.safetensors", "reference/tiny-convnet.safetensors"])

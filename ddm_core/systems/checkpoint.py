@@ -139,9 +139,10 @@ def _bytes(folder: Path, manifest: Manifest, name: str) -> bytes:
 
 def _read(folder: Path, manifest: Manifest, name: str) -> dict[str, Tensor]:
     path = folder / name
+    # The bytes that were hashed are the bytes that are loaded.
+    raw = _bytes(folder, manifest, name)
     try:
-        # The bytes that were hashed are the bytes that are loaded.
-        return load(_bytes(folder, manifest, name))
+        return load(raw)
     except (SafetensorError, KeyError, ValueError) as error:
         raise RequestError(f"{path} is no safetensors file: {error}") from None
 
