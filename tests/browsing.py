@@ -8,6 +8,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 PATIENCE = 60_000  # milliseconds
+_DRAWN = """() => [...document.querySelectorAll(".chart, [data-testid=stPlotlyChart]")]
+  .every(one => one.querySelector(".main-svg"))"""
 #: Of each browser, by what windows are opened with.
 _contexts: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
 
@@ -60,6 +62,12 @@ def windows(browser: Any) -> Iterator[Callable[..., Any]]:
 def settled(window: Any) -> None:
     """Wait until the page is drawn whole: half-way, parts of the last one are still there."""
     window.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+
+
+def drawn(window: Any) -> None:
+    """Wait until every figure is there: as long as some come, what is below them moves."""
+    settled(window)
+    window.wait_for_function(_DRAWN)
 
 
 def lasso(window: Any, plot: Any, corners: Sequence[tuple[float, float]]) -> None:

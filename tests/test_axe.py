@@ -11,7 +11,7 @@ from typing import Any
 
 import axe_playwright_python
 import pytest
-from browsing import new_window, settled
+from browsing import drawn, new_window, settled
 from page_runs import image_run, known, point_runs
 
 from ddm_core.store import Store
@@ -56,8 +56,6 @@ SIDEWAYS = """() => {
   const main = document.querySelector("[data-testid=stMain]")
   return main.scrollWidth - main.clientWidth
 }"""
-DRAWN = """() => [...document.querySelectorAll(".chart, [data-testid=stPlotlyChart]")]
-  .every(one => one.querySelector(".main-svg"))"""
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +96,7 @@ def window(browser: Any) -> Iterator[Any]:
 
 def ready(window: Any) -> None:
     """Wait until everything is drawn."""
-    settled(window)
-    window.wait_for_function(DRAWN)
+    drawn(window)
     window.wait_for_timeout(150)
 
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from browsing import PATIENCE, settled
+from browsing import PATIENCE, drawn
 from page_runs import image_run, known_store
 from PIL import Image
 
@@ -131,7 +131,7 @@ def test_svg_and_csv_from_a_dark_page_hold_the_numbers_of_the_store(
     window.set_default_timeout(PATIENCE)
     window.goto(f"{dashboard(shown.root)}/compare?comparison=pictures")
     window.wait_for_selector(".st-key-export_disagreement")
-    settled(window)
+    drawn(window)
     window.locator(".st-key-export_disagreement button").click()
     files: dict[str, bytes] = {}
     for ending in ("csv", "svg"):
