@@ -47,6 +47,7 @@ def folder(tmp_path: Path) -> Path:
         "centroids": torch.zeros(2, 1, 8, 8),
         "sizes": torch.tensor([5, 3]),
         "spread": torch.tensor(0.5),
+        "feature_spread": torch.tensor(1.5),
         "examples": torch.zeros(2, 16, 1, 8, 8, dtype=torch.uint8),
     }
     save_file(clusters, folder / "clusters.safetensors")

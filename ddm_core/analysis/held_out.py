@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ddm_core.datasets import ImageSet, load_dataset
 from ddm_core.errors import RequestError
+from ddm_core.probes.distance import feature_distance
 from ddm_core.systems.analytic import GaussianPosterior
 from ddm_core.systems.base import System
 
@@ -57,8 +58,7 @@ def held_out(system: System, count: int, *, data: Path | None = None, seed: int 
     x_0 = real.images[some].to(torch.float32) / 127.5 - 1
     clusters = system.clusters
     home = clusters.feature_centroids
-    phi = clusters.features(x_0.to(home.device, home.dtype))
-    nearest = torch.cdist(phi, home).argmin(dim=1).cpu()
+    nearest = feature_distance(x_0.to(home.device, home.dtype), clusters).argmin(dim=1).cpu()
     of = f"{len(some):,} of {len(real.images):,}" if len(some) < len(real.images) else "all"
     return HeldOut(x_0, nearest, f"{of} test images of {real.name}")
 

@@ -30,6 +30,7 @@ from ddm_core.devices import batch_on, pick_device, start_worker, workers_on
 from ddm_core.ensemble import CPU_ROWS, State
 from ddm_core.errors import RequestError, WorkError, ran_out_of_memory
 from ddm_core.noise import Noise
+from ddm_core.probes.distance import distances, feature_distance
 from ddm_core.routers.base import ROUTERS, Router
 from ddm_core.run import Cancelled
 from ddm_core.systems.base import System
@@ -234,8 +235,8 @@ def _ask(
         # Far from all clusters logits are large and alike: float32 keeps what tells them apart.
         {name: (x - x.amax(dim=1, keepdim=True)).cpu() for name, x in logits.items()},
         oracle.cpu(),
-        torch.cdist(x_t.flatten(1), alpha * clusters.centroids.flatten(1)).cpu(),
-        torch.cdist(clusters.features(known), clusters.feature_centroids).cpu(),
+        distances(x_t.flatten(1), alpha * clusters.centroids.flatten(1)).cpu(),
+        feature_distance(known, clusters).cpu(),
         apart.mean(dim=1).cpu(),
         apart.amax(dim=1).cpu(),
         hats.std(dim=1, correction=0).sum(dim=0).cpu(),

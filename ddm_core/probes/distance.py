@@ -25,6 +25,7 @@ __all__ = [
     "ClusterDistancePixels",
     "NearestSelected",
     "SelectedDistance",
+    "distances",
     "feature_distance",
 ]
 
@@ -33,10 +34,10 @@ _PER_EXPERT = ("step", "sample", "expert")
 
 def feature_distance(x_0: Tensor, clusters: Clusters) -> Tensor:
     """|phi(x_0) - phi_k| [sample, expert] for x_0 [sample, *], in the clusters' features."""
-    return _distances(clusters.features(x_0), clusters.feature_centroids)
+    return distances(clusters.features(x_0), clusters.feature_centroids)
 
 
-def _distances(one: Tensor, other: Tensor) -> Tensor:
+def distances(one: Tensor, other: Tensor) -> Tensor:
     """|one_i - other_k| [sample, expert] of [sample, dimension] and [expert, dimension].
 
     Not by |a|^2 + |b|^2 - 2ab, which torch takes for larger batches: it loses the digits of short
@@ -70,7 +71,7 @@ class ClusterDistancePixels(Probe):
 
     def begin(self, scene: Scene) -> Meter:
         centroids = scene.system.clusters.centroids.flatten(1)
-        return lambda step: _distances(step.mixture.mean.flatten(1), centroids)
+        return lambda step: distances(step.mixture.mean.flatten(1), centroids)
 
 
 @register
@@ -89,7 +90,7 @@ class ClusterDistanceNoised(Probe):
         def meter(step: Step) -> Tensor:
             t = torch.full((), step.t, dtype=step.x_t.dtype, device=step.x_t.device)
             alpha_t, _ = schedule.alpha_sigma(t)
-            return _distances(step.x_t.flatten(1), expand(alpha_t, centroids) * centroids)
+            return distances(step.x_t.flatten(1), expand(alpha_t, centroids) * centroids)
 
         return meter
 

@@ -22,7 +22,7 @@ def nearness(x_0: Tensor, clusters: Clusters, *, prior: bool = True) -> Tensor:
     phi = clusters.features(x_0)
     d2 = (phi[:, None] - clusters.feature_centroids).square().sum(dim=2)
     log_prior = clusters.proportions.log() if prior else torch.zeros_like(clusters.proportions)
-    return log_prior - d2 / (2 * clusters.spread**2)
+    return log_prior - d2 / (2 * clusters.feature_spread**2)
 
 
 @register
@@ -32,7 +32,8 @@ class Nearest(Router):
 
     logit_k = log proportion_k - |phi(x0_hat) - mu_k|^2 / (2 spread^2)
 
-    phi is the space in which the clusters were found, x0_hat the prediction of the step before; at
+    phi is the space in which the clusters were found, spread that of the data around their own
+    centroid there, per feature; x0_hat the prediction of the step before; at
     the first step it is the mean over all experts, which costs K calls. The fitted temperature is
     that of the mean over all experts, with the prior.
     """

@@ -158,6 +158,7 @@ def ring(settings: RingSettings | None = None) -> System:
         spread=spread,
         features=Features("pixels", torch.zeros(2, dtype=torch.float64)),
         feature_centroids=centres.clone(),
+        feature_spread=spread,
     )
     info = settings._asdict()
     changed = [key for key, usual in RingSettings()._asdict().items() if info[key] != usual]

@@ -52,6 +52,8 @@ class Clusters:
         spread: root mean square distance per dimension of the data to their own centroid.
         features: the space in which the clusters were found.
         feature_centroids: [expert, feature].
+        feature_spread: as `spread`, per feature and to the feature centroids: principal components
+            vary far more than pixels.
         sizes: number of training items in each cluster; empty where the data are a density.
         examples: a few real items per cluster, uint8 [expert, item, channel, height, width].
     """
@@ -61,6 +63,7 @@ class Clusters:
     spread: float
     features: Features
     feature_centroids: Tensor
+    feature_spread: float
     sizes: tuple[int, ...] = ()
     examples: Tensor | None = None
 

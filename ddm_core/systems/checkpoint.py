@@ -102,6 +102,7 @@ def _load_clusters(folder: Path, manifest: Manifest) -> Clusters:
         "centroids": ((experts, *shape), torch.float32),
         "sizes": ((experts,), torch.int64),
         "spread": ((), torch.float32),
+        "feature_spread": ((), torch.float32),
         "examples": ((experts, examples, *shape), torch.uint8),
     }
     if manifest.clusters.features == "pca":
@@ -118,6 +119,7 @@ def _load_clusters(folder: Path, manifest: Manifest) -> Clusters:
         spread=float(tensors["spread"]),
         features=Features(manifest.clusters.features, tensors["mean"], tensors.get("components")),
         feature_centroids=tensors["feature_centroids"],
+        feature_spread=float(tensors["feature_spread"]),
         sizes=manifest.clusters.sizes,
         examples=tensors["examples"],
     )

@@ -44,6 +44,7 @@ def network_system(experts: int = 4, schedule: str = "linear") -> System:
             spread=1.0,
             features=features,
             feature_centroids=features(centroids),
+            feature_spread=2.0,
             sizes=sizes,
         ),
         router=_randomised(

@@ -94,6 +94,7 @@ def _manifest(plan: Plan, folder: Path, figures: dict[str, Any]) -> dict[str, An
             "sizes": sizes.tolist(),
             "proportions": [round(p, 5) for p in (sizes.double() / sizes.sum()).tolist()],
             "spread": round(float(clusters["spread"]), 5),
+            "feature_spread": round(float(clusters["feature_spread"]), 5),
             **_label_counts(plan, folder),
         },
         "training": {

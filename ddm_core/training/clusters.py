@@ -54,8 +54,9 @@ def find_clusters(images: Tensor, experts: int | str, seed: int) -> dict[str, Te
 
     Returns:
         mean [dimension], components [feature, dimension], feature_centroids [expert, feature],
-        centroids [expert, channel, height, width], sizes [expert], spread [], examples uint8
-        [expert, 16, channel, height, width] and the assignment int64 [image].
+        centroids [expert, channel, height, width], sizes [expert], spread [] and feature_spread []
+        (see `Clusters`), examples uint8 [expert, 16, channel, height, width] and the assignment
+        int64 [image].
 
     Raises:
         RequestError: fewer distinct images than clusters.
@@ -85,6 +86,7 @@ def find_clusters(images: Tensor, experts: int | str, seed: int) -> dict[str, Te
     members = [torch.nonzero(assignment == k).flatten() for k in range(count)]
     centroids = torch.stack([x[m].mean(dim=0) for m in members])
     spread = (x - centroids[assignment]).square().mean().sqrt()
+    feature_spread = float(np.sqrt(np.square(phi - found[labels]).mean(dtype=np.float64)))
     examples = torch.stack(
         [
             images[m[torch.from_numpy(rng.choice(len(m), _EXAMPLES, len(m) < _EXAMPLES))]]
@@ -98,6 +100,7 @@ def find_clusters(images: Tensor, experts: int | str, seed: int) -> dict[str, Te
         "centroids": centroids,
         "sizes": torch.from_numpy(sizes[order].astype(np.int64)),
         "spread": spread,
+        "feature_spread": torch.tensor(feature_spread),
         "examples": examples,
         "assignment": assignment,
     }

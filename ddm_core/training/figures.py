@@ -101,6 +101,7 @@ def _clusters(folder: Path) -> Clusters:
         spread=float(tensors["spread"]),
         features=Features("pca", tensors["mean"], tensors["components"]),
         feature_centroids=tensors["feature_centroids"],
+        feature_spread=float(tensors["feature_spread"]),
     )
 
 
