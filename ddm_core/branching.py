@@ -25,9 +25,11 @@ __all__ = [
     "branch",
     "branch_config",
     "change_in_words",
+    "compare_branch",
     "forced_expert",
     "make_branch",
     "order_branch",
+    "sample_branch",
 ]
 
 _FORCED = re.compile(r"fixed:expert=(\d{1,6})/full")
@@ -172,29 +174,41 @@ def make_branch(
         yardstick: what samples are measured with, once there is something to measure; None where
             the system has nothing.
     """
+    record = sample_branch(store, parent, order, on_progress=on_progress)
+    return compare_branch(store, parent, record, yardstick())
+
+
+def sample_branch(
+    store: Store, parent: RunRecord, order: Order, *, on_progress: Callable[[Progress], None]
+) -> RunRecord:
+    """Sample and keep a branch; how it differs from its parent is not known yet."""
     from ddm_core.run import execute
 
     with store.begin(order.config, parent=parent.id) as draft:
-        result = execute(order.config, on_progress, system=order.system)
-        record = draft.save(result)
-    return store.set_departure(record.id, _departure(store, parent, result, yardstick()))
+        return draft.save(execute(order.config, on_progress, system=order.system))
 
 
-def _departure(
-    store: Store, parent: RunRecord, result: Result, rule: Yardstick | None
-) -> dict[str, dict[str, Any]]:
+def compare_branch(
+    store: Store, parent: RunRecord, record: RunRecord, rule: Yardstick | None
+) -> RunRecord:
+    """Note how a stored branch differs from its parent.
+
+    Arguments:
+        rule: what samples are measured with; None where the system has nothing.
+    """
     from ddm_core.analysis.branches import Side, departures, to_json
 
-    config, kept = result.config, store.samples(parent.id)
+    config, own, kept = record.config, store.samples(record.id), store.samples(parent.id)
     assert config.branch is not None
     first = config.seed - int(kept.seeds[0])
     rows = slice(first, first + config.num)
     before = store.trace(parent.id).isel(sample=rows)
     mine, theirs = (
         Side(images, trace, None if rule is None else _real_distance(images, rule))
-        for images, trace in ((result.images, result.trace), (kept.images[rows], before))
+        for images, trace in ((own.images, store.trace(record.id)), (kept.images[rows], before))
     )
-    return to_json(departures(mine, theirs, step=config.branch.step))
+    found = departures(mine, theirs, step=config.branch.step)
+    return store.set_departure(record.id, to_json(found))
 
 
 def _real_distance(images: Any, rule: Yardstick) -> Any:

@@ -50,7 +50,7 @@ class Job(NamedTuple):
         seconds: since it began, or that it took.
         eta: seconds until it is done, or None while nobody can tell.
         message: what it does now, or why it ended.
-        runs: ids of its finished runs.
+        runs: ids of its runs that are in the store; while it works, the last is being measured.
         comparison: that its runs share, or None.
         device: whose worker runs it.
         position: 1 for the next one in the queue; 0 once it has begun.
@@ -250,7 +250,9 @@ class Jobs:
         row = self._queue.row(id)
         if job.active or row is None:
             raise RequestError(f"job {id} is still {job.state}; cancel it first")
-        payload = {**json.loads(row["payload"]), "have": list(job.runs)}
+        payload = json.loads(row["payload"])
+        # An earlier try may have had more: this one can have ended before it came to them.
+        payload["have"] = list(dict.fromkeys([*payload.get("have", ()), *job.runs]))
         return self.enqueue(
             job.kind,
             payload,

@@ -22,9 +22,11 @@ from ddm_core.systems.base import System
 __all__ = [
     "Order",
     "Yardstick",
+    "complete_run",
     "make_run",
     "measure_run",
     "prepare",
+    "sample_run",
     "yardstick",
     "yardstick_or_none",
 ]
@@ -95,18 +97,48 @@ def make_run(
     Raises:
         RequestError, WorkError: as sampling, keeping and measuring have them.
     """
-    config = order.config
-    with store.begin(config, comparison=comparison) as draft:
-        record = draft.save(execute(config, on_progress, system=order.system))
-    if order.yardstick is None:
+    record = sample_run(store, order, comparison=comparison, on_progress=on_progress)
+    return complete_run(store, record, order, on_measure=on_measure, should_stop=should_stop)
+
+
+def sample_run(
+    store: Store,
+    order: Order,
+    *,
+    comparison: str | None = None,
+    on_progress: Callable[[Progress], None],
+) -> RunRecord:
+    """Sample and keep; nothing is measured yet.
+
+    Raises:
+        RequestError, WorkError: as sampling and keeping have them.
+    """
+    with store.begin(order.config, comparison=comparison) as draft:
+        return draft.save(execute(order.config, on_progress, system=order.system))
+
+
+def complete_run(
+    store: Store,
+    record: RunRecord,
+    order: Order,
+    *,
+    on_measure: Callable[[int, int], None],
+    should_stop: Callable[[], bool] = never,
+) -> RunRecord:
+    """Measure what the order asks for and the stored run lacks.
+
+    Raises:
+        RequestError, Cancelled: as `measure_run` has them.
+    """
+    rule = order.yardstick
+    if rule is None:
+        return record
+    names = order.config.metrics
+    lacking = [n for n in names if METRICS.parse(n).name + rule.suffix not in record.metrics]
+    if not lacking:
         return record
     return measure_run(
-        store,
-        record,
-        order.yardstick,
-        config.metrics,
-        on_measure=on_measure,
-        should_stop=should_stop,
+        store, record, rule, lacking, on_measure=on_measure, should_stop=should_stop
     )
 
 

@@ -19,18 +19,14 @@ import numpy as np
 from pydantic import ValidationError
 
 from ddm_core import disk, pictures
-from ddm_core.branching import branch_config, make_branch, order_branch
+from ddm_core.branching import branch_config, compare_branch, order_branch, sample_branch
 from ddm_core.config import RunConfig, make_config
 from ddm_core.errors import RequestError, WorkError, ran_out_of_memory
 from ddm_core.kept import Kept
-from ddm_core.make import (
-    Order,
-    make_run,
-    measure_run,
-    prepare,
-)
+from ddm_core.make import Order, complete_run, measure_run, prepare, sample_run
 from ddm_core.metrics.fidelity.lean import import_torchvision
 from ddm_core.queue import Claim, Queue
+from ddm_core.records import RunRecord
 from ddm_core.run import Cancelled, Progress
 from ddm_core.store import Store
 
@@ -50,7 +46,7 @@ class Task:
         comparison: that its runs shall share, or None.
         store: where runs go.
         kept: systems that earlier jobs have loaded.
-        runs: ids of the finished runs; a handler appends.
+        runs: ids of the runs that are in the store; a handler appends, before it measures them.
     """
 
     def __init__(self, claim: Claim, store: Store, kept: Kept | None = None) -> None:
@@ -145,26 +141,36 @@ class _Series:
 
 def _sample(task: Task) -> None:
     orders = prepare([make_config(fields) for fields in task.payload["configs"]], kept=task.kept)
-    here = {run.id: run for run in task.store.runs()}
-    have = [here[id] for id in task.payload.get("have", []) if id in here]
-    if task.comparison is not None:
-        # What an earlier try of this comparison left is about to be made anew.
-        left = [run.id for run in here.values() if run.comparison == task.comparison]
-        task.store.remove([id for id in left if here[id].status == "interrupted"])
+    have = _left(task)
     series = _Series(task, orders)
     for order in orders:
         series.begin(order.config)
         kept = next((run for run in have if run.config == order.config), None)
-        record = kept or make_run(
-            task.store,
-            order,
-            comparison=task.comparison,
-            on_progress=series.sampling,
-            on_measure=series.measuring,
-            should_stop=task.stopping,
+        if kept is not None:
+            have.remove(kept)  # two orders that are alike are two runs
+        record = kept or sample_run(
+            task.store, order, comparison=task.comparison, on_progress=series.sampling
         )
+        # Told before it is measured: whoever cancels that, and tries again, has the samples.
         task.runs.append(record.id)
+        complete_run(
+            task.store, record, order, on_measure=series.measuring, should_stop=task.stopping
+        )
         series.end(made=kept is None)
+
+
+def _left(task: Task) -> list[RunRecord]:
+    """Finished runs that earlier tries of this job left; of a comparison, what they broke goes."""
+    ids: list[str] = task.payload.get("have", [])
+    left = [
+        run
+        for run in task.store.runs()
+        if run.id in ids or (task.comparison is not None and run.comparison == task.comparison)
+    ]
+    if task.comparison is not None:
+        # It is about to be made anew.
+        task.store.remove([run.id for run in left if run.status == "interrupted"])
+    return [run for run in left if run.status == "done"]
 
 
 def _measure(task: Task) -> None:
@@ -196,14 +202,16 @@ def _branch(task: Task) -> None:
     )
     order = order_branch(parent, config, kept=task.kept)
     series = _Series(task, [order])
-    record = make_branch(
-        task.store,
-        parent,
-        order,
-        on_progress=series.sampling,
-        yardstick=lambda: task.kept.yardstick_or_none(config.system, config.device),
+    # Trying again is not asking for a second one: what an earlier try has made is this branch.
+    made = task.store.branches(parent.id) if "have" in asked else []
+    found = (run for run in made if run.status == "done" and run.config == order.config)
+    record = next(found, None) or sample_branch(
+        task.store, parent, order, on_progress=series.sampling
     )
     task.runs.append(record.id)
+    if not record.departure:
+        rule = task.kept.yardstick_or_none(config.system, config.device)
+        compare_branch(task.store, parent, record, rule)
 
 
 #: An audit tells its progress in thousandths: what it will do is known only when it has begun.

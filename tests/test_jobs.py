@@ -19,12 +19,16 @@ import psutil
 import pytest
 from PIL import Image
 
+from ddm_core import make
+from ddm_core.branching import branch_config
 from ddm_core.config import RunConfig
 from ddm_core.errors import RequestError, WorkError
 from ddm_core.jobs import Job, Jobs, _ending
+from ddm_core.kept import Kept
 from ddm_core.queue import Queue
+from ddm_core.run import Cancelled
 from ddm_core.store import Store
-from ddm_core.worker import AUDIT_UNITS
+from ddm_core.worker import AUDIT_UNITS, work
 
 PATIENCE = 240.0
 
@@ -155,6 +159,73 @@ def test_killed_worker_interrupted_job_next_job_runs_retry_makes_the_rest(jobs: 
     assert len(store.comparison(str(job.comparison))) == 1  # the broken one made room
     jobs.cancel(again)
     assert wait(jobs, again, ended).state == "cancelled"
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+    """Jobs that nobody runs until this process does, by `work`."""
+    monkeypatch.setattr(Jobs, "_start", lambda self, lane: None)
+    return Jobs(tmp_path / "runs")
+
+
+def fail_with(error: Exception) -> Callable[..., None]:
+    def fail(*of: object, **named: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["told", "killed before it was told"])
+def test_a_run_whose_measuring_was_cancelled_is_measured_and_not_made_again(
+    alone: Jobs, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    wanted = [ring(num=32, metrics=("energy_distance",)), ring("full", num=32)]
+    first = alone.submit(wanted, comparison=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(make, "measure", fail_with(Cancelled("cancelled")))
+        work(alone.root, "cpu", 0.0)
+    job = alone.job(first)
+    assert job.state == "cancelled"
+    (id,) = job.runs
+    if not known:
+        with closing(sqlite3.connect(alone.root / "jobs.sqlite")) as db:
+            db.execute("UPDATE jobs SET runs = '[]'")
+            db.commit()
+    second = alone.retry(first)
+    alone.cancel(second)  # before it came to anything: what the first one had is not forgotten
+    third = alone.retry(second)
+    work(alone.root, "cpu", 0.0)
+    job = alone.job(third)
+    assert (job.state, len(job.runs)) == ("done", 2)
+    runs = Store(alone.root).runs()
+    assert {run.id for run in runs} == set(job.runs)
+    assert job.runs[0] == id
+    assert set(Store(alone.root).run(id).metrics) == {"energy_distance"}
+
+
+def test_a_branch_whose_comparing_failed_is_compared_and_not_made_again(
+    alone: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone.submit([ring()])
+    work(alone.root, "cpu", 0.0)
+    (parent,) = Store(alone.root).runs()
+    config = branch_config(parent.config, step=2, seeds=[1], router="fixed:expert=3/full")
+    first = alone.submit_branch(parent.id, config)
+    with monkeypatch.context() as patch:
+        patch.setattr(Kept, "yardstick_or_none", fail_with(WorkError("the disk is full")))
+        work(alone.root, "cpu", 0.0)
+    job = alone.job(first)
+    assert (job.state, job.message) == ("failed", "the disk is full")
+    again = alone.retry(first)
+    work(alone.root, "cpu", 0.0)
+    assert alone.job(again).state == "done"
+    (branch,) = Store(alone.root).branches(parent.id)
+    assert job.runs == alone.job(again).runs == (branch.id,)
+    assert branch.departure["image_difference"]["n"] == 1
+    # Another job is another wish.
+    other = alone.submit_branch(parent.id, config)
+    work(alone.root, "cpu", 0.0)
+    assert alone.job(other).runs != job.runs
 
 
 def test_the_end_of_a_worker_of_another_process_is_told_as_far_as_it_is_known(
