@@ -72,12 +72,13 @@ def bound(
 ) -> Mix:
     """The ensemble as a function of the state alone; with frozen weights if they are given.
 
-    Every stage of a step sees the same memory and the same draw.
+    Every stage of a step sees the same draw; the first one sees the memory given here.
     """
 
-    def mix(x_t: Tensor, t: float) -> Mixture:
+    def mix(x_t: Tensor, t: float, after: Mixture | None = None) -> Mixture:
         times = torch.full((len(x_t),), t, dtype=x_t.dtype, device=x_t.device)
-        return ensemble.mix(x_t, times, condition, memory=memory, draw=draw, weights=weights)
+        known = memory if after is None else after.memory
+        return ensemble.mix(x_t, times, condition, memory=known, draw=draw, weights=weights)
 
     return mix
 

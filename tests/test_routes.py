@@ -21,6 +21,7 @@ from ddm_core.noise import Noise
 from ddm_core.probes.base import PROBES
 from ddm_core.routers.base import ROUTERS
 from ddm_core.routes import build_ensemble, parse_route
+from ddm_core.samplers.base import SAMPLERS
 from ddm_core.strategies.base import STRATEGIES, kept
 from ddm_core.systems import load_system
 from ddm_core.systems.analytic import RingSettings, ring
@@ -216,6 +217,21 @@ def test_sample_once_keeps_what_it_drew() -> None:
         network_system(), [PROBES.parse("weights")], route="uniform/sample", seeds=range(12)
     ).trace.weights.argmax("expert")
     assert not bool((again == again.isel(step=0)).all())
+
+
+@pytest.mark.parametrize("sampler", [*SAMPLERS])
+def test_sample_once_is_one_expert_alone_in_every_stage(sampler: str) -> None:
+    probes = [PROBES.parse("weights")]
+    seeds = range(12)
+    once = recorded(ring(), probes, route="uniform/sample_once", sampler=sampler, seeds=seeds)
+    drawn = once.trace.weights.argmax("expert").isel(step=0).values
+    assert len(set(drawn.tolist())) > 1
+    for k in set(drawn.tolist()):
+        alone = recorded(
+            ring(), probes, route=f"fixed:expert={k}/full", sampler=sampler, seeds=seeds
+        )
+        some = torch.from_numpy(drawn == k)
+        torch.testing.assert_close(once.samples[some], alone.samples[some])
 
 
 def test_nearest_asks_for_the_closest_cluster() -> None:

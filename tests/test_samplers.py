@@ -56,14 +56,14 @@ def field(schedule: Schedule, velocity: Tensor, x_t: Tensor, t: Tensor) -> Mixtu
 
 
 def predicts_v(schedule: Schedule) -> Mix:
-    def mix(x_t: Tensor, t: float) -> Mixture:
+    def mix(x_t: Tensor, t: float, after: Mixture | None = None) -> Mixture:
         return field(schedule, network(x_t, t), x_t, torch.tensor(t, dtype=x_t.dtype))
 
     return mix
 
 
 def predicts_eps(schedule: Schedule) -> Mix:
-    def mix(x_t: Tensor, t: float) -> Mixture:
+    def mix(x_t: Tensor, t: float, after: Mixture | None = None) -> Mixture:
         at = torch.tensor(t, dtype=x_t.dtype)
         v = schedule.v_from_eps(x_t, network(x_t, t), at)
         return field(schedule, v, x_t, at)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -16,8 +15,17 @@ from ddm_core.schedules import Schedule
 
 __all__ = ["SAMPLERS", "Mix", "Sampler", "Transition", "like", "register"]
 
-#: (x_t [sample, *], t) -> Mixture: the ensemble with everything else bound.
-Mix = Callable[[Tensor, float], Mixture]
+
+class Mix(Protocol):
+    """The ensemble with everything else bound."""
+
+    def __call__(self, x_t: Tensor, t: float, after: Mixture | None = None) -> Mixture:
+        """The mixture at x_t [sample, *], t.
+
+        Arguments:
+            after: of an earlier stage of the same step, if there is one: the route remembers it.
+        """
+        ...
 
 
 class Transition(NamedTuple):

@@ -40,6 +40,6 @@ class Heun(Sampler):
         x_s = x_t + (s - t) * first.velocity
         if s == 0:
             return Transition(x_s, first, first.calls)
-        second = mix(x_s, s)
+        second = mix(x_s, s, first)
         x_s = x_t + (s - t) * (first.velocity + second.velocity) / 2
         return Transition(x_s, first, first.calls + second.calls)

@@ -105,7 +105,7 @@ def exact(system: System) -> Mix:
     assert field is not None
     experts = len(system.experts)
 
-    def mix(x_t: Tensor, t: float) -> Mixture:
+    def mix(x_t: Tensor, t: float, after: Mixture | None = None) -> Mixture:
         times = torch.full((len(x_t),), t, dtype=x_t.dtype)
         v = field(x_t, times)
         even = x_t.new_full((len(x_t), experts), 1 / experts)
