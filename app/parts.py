@@ -44,6 +44,7 @@ __all__ = [
     "told",
 ]
 
+_MOST_CARDS = 3
 _NOTHING = "none"  # in the URL, where a choice of several was emptied
 
 
@@ -258,7 +259,7 @@ def pairs(count: int) -> Iterator[DeltaGenerator]:
 def progress_cards() -> None:
     """What is being computed, on every page; asks for nothing while nothing runs."""
     watched = state.view("job")
-    active = [job for job in state.jobs().jobs(limit=20) if job.active]
+    active = state.active_jobs()
     if watched and watched not in [job.id for job in active]:
         _finished(watched)
     if active:
@@ -311,17 +312,17 @@ def _retry(id: str) -> None:
 
 @st.fragment(run_every=0.5)
 def _cards() -> None:
-    active = [job for job in state.jobs().jobs(limit=20) if job.active]
+    active = state.active_jobs()
     before = st.session_state.get("active_jobs", set())
     now = {job.id for job in active}
     st.session_state["active_jobs"] = now
     if before - now:
         # Something ended: one rerun of the page, which shows the result.
         st.rerun()
-    for job in active[:3]:
+    for job in active[:_MOST_CARDS]:
         _card(job)
-    if len(active) > 3:
-        st.caption(f"and {len(active) - 3} more in the queue")
+    if len(active) > _MOST_CARDS:
+        st.caption(f"and {len(active) - _MOST_CARDS:,} more in the queue")
 
 
 def _card(job: Job) -> None:

@@ -15,11 +15,12 @@ from app.catalogue import Catalogue, CatalogueSource
 from app.figures.look import Look
 from app.figures.subjects import Subject
 from ddm_core.errors import RequestError
-from ddm_core.jobs import Jobs
+from ddm_core.jobs import Job, Jobs
 from ddm_core.records import RunRecord
 from ddm_core.store import Store
 
 __all__ = [
+    "active_jobs",
     "age",
     "catalogue",
     "catalogue_source",
@@ -41,6 +42,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+#: More than a queue holds: one that waits may be older than hundreds that have ended.
+_ALL_JOBS = 100_000
 
 _light: ContextVar[bool] = ContextVar("light", default=False)
 
@@ -65,6 +69,12 @@ def store() -> Store:
 def jobs() -> Jobs:
     """The queue of this server."""
     return Jobs(store().root)
+
+
+def active_jobs() -> list[Job]:
+    """The jobs that are not done: those at work first, then as they stand in the queue."""
+    active = (job for job in jobs().jobs(limit=_ALL_JOBS) if job.active)
+    return sorted(active, key=lambda job: (job.state != "running", job.position))
 
 
 @st.cache_resource(show_spinner=False)

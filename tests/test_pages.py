@@ -288,6 +288,19 @@ def test_a_job_that_failed_says_why_and_offers_another_try(store: Store) -> None
     assert len(jobs.jobs()) == 2
 
 
+def test_what_is_at_work_is_shown_before_what_waits_and_all_is_counted(store: Store) -> None:
+    jobs = Jobs(store.root)
+    config = make_config({"system": "ring", "router": "full"})
+    ids = [jobs.submit([config], title=f"job {number}") for number in range(30)]
+    claim = Queue(store.root).claim(jobs.job(ids[0]).device)
+    assert claim is not None
+    assert claim.id == ids[0]
+    app = opened("library")
+    cards = [str(one.key) for one in app.button if str(one.key).startswith("cancel_")]
+    assert cards == [f"cancel_{id}" for id in ids[:3]]
+    assert "and 27 more in the queue" in words(app)
+
+
 def test_text_stays_text() -> None:
     assert parts.literal("a_b*c <i> $x$ :material/home: [l](u)") == (
         r"a\_b\*c \<i\> \$x\$ \:material/home\: \[l\]\(u\)"

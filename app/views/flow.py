@@ -98,8 +98,7 @@ def _offer(missing: Sequence[RunRecord]) -> None:
     """The button that has flows computed; while that goes on, look for what is there already."""
     routes = ", ".join(one.router for one in missing)
     title = f"flow of {routes}"
-    jobs = [job for job in state.jobs().jobs(limit=20) if job.kind == "field" and job.active]
-    if any(job.title == title for job in jobs):
+    if any((job.kind, job.title) == ("field", title) for job in state.active_jobs()):
         _watch([one.id for one in missing])
         return
     with st.container(horizontal=True, vertical_alignment="center"):

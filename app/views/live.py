@@ -68,10 +68,9 @@ def _waiting() -> None:
         st.rerun()
     # A first comparison, and the worker that will make it, come first: beside each other both
     # would load at half the speed.
-    queue = state.jobs()
     waited = time.monotonic() - st.session_state.setdefault("live_awaited", time.monotonic())
-    worker = queue.ready() or waited > _WORKER_SECONDS
-    if worker and not any(job.active for job in queue.jobs(limit=5)):
+    worker = state.jobs().ready() or waited > _WORKER_SECONDS
+    if worker and not state.active_jobs():
         live.engine().warm()
     st.caption("The live process is getting ready …")
     if live.engine().fault:

@@ -103,8 +103,7 @@ def _says(record: RunRecord) -> str:
 def _offer(system: MapSystem, found: FoundMap) -> None:
     """The button that has the map computed; while that goes on, look for what is there already."""
     title = f"map of {system.name.rstrip('/').rpartition('/')[2]}"
-    jobs = [job for job in state.jobs().jobs(limit=20) if job.kind == "map" and job.active]
-    if any(job.title == title for job in jobs):
+    if any((job.kind, job.title) == ("map", title) for job in state.active_jobs()):
         _watch(system, found.key)
         return
     with st.container(horizontal=True, vertical_alignment="center"):
