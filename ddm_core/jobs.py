@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -25,7 +24,7 @@ from ddm_core import disk
 from ddm_core.branching import change_in_words
 from ddm_core.config import RunConfig
 from ddm_core.errors import RequestError, WorkError
-from ddm_core.queue import Queue, Row
+from ddm_core.queue import Queue, Row, lane_of
 from ddm_core.records import stamped
 
 __all__ = ["Job", "Jobs", "State"]
@@ -36,7 +35,6 @@ State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted
 IDLE_SECONDS = 120.0
 _MOST_LOG_BYTES = 1024**2
 _WATCH_SECONDS = 1.0
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 
 
 class Job(NamedTuple):
@@ -93,6 +91,9 @@ class Jobs:
         self._idle = idle
         self._started: dict[str, subprocess.Popen[bytes]] = {}
         self._watch = threading.Lock()  # held by the thread that watches the queue
+        # Of two that look at once, one starts a worker. Never asked for inside a transaction of
+        # the queue, whose lock is waited for in here.
+        self._looking = threading.Lock()
 
     def submit(
         self,
@@ -188,7 +189,7 @@ class Jobs:
             RequestError: no such device.
             WorkError: the folder is not writable.
         """
-        lane = _lane(device)
+        lane = lane_of(device)
         id = stamped()
         gone = self._queue.add(
             id, kind, payload, title=title, lane=lane, total=total, comparison=comparison
@@ -200,15 +201,16 @@ class Jobs:
 
     def warm(self, device: str = "auto") -> None:
         """Start the worker of a device before there is a job: it takes seconds."""
-        lane = _lane(device)
-        self._queue.tidy(self._why)
-        before = self._started.get(lane)
-        if (before is None or before.poll() is not None) and not self._queue.lives(lane):
-            self._start(lane)
+        lane = lane_of(device)
+        with self._looking:
+            self._queue.tidy(self._why)
+            before = self._started.get(lane)
+            if (before is None or before.poll() is not None) and not self._queue.lives(lane):
+                self._start(lane)
 
     def ready(self, device: str = "auto") -> bool:
         """Whether the worker of a device waits for jobs, or works."""
-        return self._queue.lives(_lane(device))
+        return self._queue.lives(lane_of(device))
 
     def job(self, id: str) -> Job:
         """One job, as it is now.
@@ -267,23 +269,26 @@ class Jobs:
 
     def _look(self) -> None:
         """Find what died, and start the workers that are needed."""
-        self._queue.tidy(self._why)
-        waiting = self._queue.waiting()
-        if waiting and self._watch.acquire(blocking=False):
-            threading.Thread(target=self._keep_looking, daemon=True).start()
-        for lane in waiting:
-            if self._queue.lives(lane):
-                continue
-            before = self._started.pop(lane, None)
-            code = None if before is None else before.poll()
-            # A worker that was killed is started again; one that fails by itself would fail again.
-            if code is not None and code > 0:
-                log = self._log(lane)
-                self._queue.fail(lane, f"the worker ends by itself; its last words are in {log}")
-            elif before is not None and code is None:
-                self._started[lane] = before  # still on its way
-            else:
-                self._start(lane)
+        with self._looking:
+            self._queue.tidy(self._why)
+            waiting = self._queue.waiting()
+            if waiting and self._watch.acquire(blocking=False):
+                threading.Thread(target=self._keep_looking, daemon=True).start()
+            for lane in waiting:
+                if not self._queue.lives(lane):
+                    self._see_to(lane)
+
+    def _see_to(self, lane: str) -> None:
+        """Start the worker of a lane, unless it is on its way or cannot work."""
+        before = self._started.get(lane)
+        code = None if before is None else before.poll()
+        # A worker that was killed is started again; one that fails by itself would fail again.
+        if code is not None and code > 0:
+            del self._started[lane]
+            said = f"the worker ends by itself; its last words are in {self._log(lane)}"
+            self._queue.fail(lane, said)
+        elif before is None or code is not None:
+            self._start(lane)
 
     def _keep_looking(self) -> None:
         """While jobs wait, see to it that somebody runs them, though no page is open."""
@@ -386,13 +391,3 @@ def _absolute(config: RunConfig) -> RunConfig:
             "plugins": tuple(str(Path(plugin).absolute()) for plugin in config.plugins),
         }
     )
-
-
-def _lane(device: str) -> str:
-    """Whose queue a device name means. Without torch, since the server does without."""
-    if not _DEVICE.fullmatch(device):
-        raise RequestError(f"no device '{device[:20]}'; there are: auto, cpu, cuda, cuda:0, ...")
-    if device == "auto":
-        # Where torch then finds no GPU after all, the work is done on the CPU in this queue.
-        return "cuda:0" if Path("/dev/nvidia0").exists() else "cpu"
-    return "cuda:0" if device == "cuda" else device

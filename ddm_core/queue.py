@@ -7,6 +7,7 @@ worker lives is asked of the operating system, never concluded from silence.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -15,9 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ddm_core import disk
-from ddm_core.errors import WorkError
+from ddm_core.errors import RequestError, WorkError
 
-__all__ = ["Claim", "Queue", "Row"]
+__all__ = ["Claim", "Queue", "Row", "lane_of"]
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -37,6 +38,7 @@ _ENDED = "the worker ended before the job was done: it was killed, or memory ran
 _KEPT_RUNS = "the runs that it had finished are kept, and trying again makes the rest"
 _STALE_SECONDS = 60.0  # of a worker on another machine, which cannot be asked
 _KEPT = 500
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 
 #: A row of the table of jobs; its columns by name.
 Row = sqlite3.Row
@@ -255,6 +257,20 @@ class Queue:
                 " WHERE id = ? AND state = 'running' AND owner = ?",
                 (state, message, json.dumps(runs), time.time(), state, id, disk.owner()),
             )
+
+
+def lane_of(device: str) -> str:
+    """Whose queue a device name means. Without torch, since the server does without.
+
+    Raises:
+        RequestError: no such device.
+    """
+    if not _DEVICE.fullmatch(device):
+        raise RequestError(f"no device '{device[:20]}'; there are: auto, cpu, cuda, cuda:0, ...")
+    if device == "auto":
+        # Where torch then finds no GPU after all, the work is done on the CPU in this queue.
+        return "cuda:0" if Path("/dev/nvidia0").exists() else "cpu"
+    return "cuda:0" if device == "cuda" else device
 
 
 def _dead(row: Row) -> bool:

@@ -1,0 +1,97 @@
+"""Who runs the jobs: one worker for each device, whoever looks, and none that lost its place."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from test_jobs import ring
+
+from ddm_core import disk
+from ddm_core.jobs import Jobs
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+    """Jobs that nobody runs until this process does."""
+    monkeypatch.setattr(Jobs, "_start", lambda self, lane: None)
+    return Jobs(tmp_path / "runs")
+
+
+class Starting:
+    """A worker on its way, which takes its time to say so."""
+
+    def __init__(self, on_pid: Callable[[], object] = int) -> None:
+        self._on_pid = on_pid
+
+    @property
+    def pid(self) -> int:
+        self._on_pid()
+        return 0
+
+    def poll(self) -> None:
+        time.sleep(0.2)
+
+
+def at_once(*looks: Callable[[], object]) -> list[BaseException]:
+    """What looks on threads of their own die of."""
+    died: list[BaseException] = []
+
+    def run(look: Callable[[], object]) -> None:
+        try:
+            look()
+        except BaseException as error:
+            died.append(error)
+
+    threads = [threading.Thread(target=run, args=(look,)) for look in looks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return died
+
+
+def test_two_that_look_at_once_start_one_worker(
+    alone: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone.submit([ring()])
+    started: list[str] = []
+    monkeypatch.setattr(Jobs, "_start", lambda self, lane: started.append(lane))
+    alone._started["cpu"] = Starting()  # type: ignore[assignment]
+    assert at_once(*[lambda: alone.jobs()] * 3, lambda: alone.warm("cpu")) == []
+    assert started == []
+
+
+def test_a_worker_is_started_while_another_thread_asks_how_one_ended(
+    alone: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone.submit([ring()])
+    asks, started = threading.Event(), threading.Event()
+
+    def start(self: Jobs, lane: str) -> None:
+        asks.wait(0.5)
+        self._started[lane] = Starting()  # type: ignore[assignment]
+        started.set()
+
+    def ask() -> None:
+        asks.set()
+        started.wait(0.5)
+
+    monkeypatch.setattr(Jobs, "_start", start)
+    alone._started["cuda:0"] = Starting(ask)  # type: ignore[assignment]
+
+    def look_for_dead() -> None:
+        time.sleep(0.1)  # the other one is past its own look for them by now
+        with closing(sqlite3.connect(alone.root / "jobs.sqlite")) as db:
+            dead = disk.owner().partition("-")[0] + "-1-1"
+            db.execute("INSERT INTO workers VALUES ('cuda:0', ?, 0)", (dead,))
+            db.execute("UPDATE jobs SET state = 'running', owner = ?, heartbeat = 0", (dead,))
+            db.commit()
+        alone.jobs()
+
+    assert at_once(alone.jobs, look_for_dead) == []
