@@ -11,6 +11,7 @@ from app import estimates, state
 from app.catalogue import Catalogue, Component, Field, SystemCard
 from app.parts import literal, told
 from ddm_core.config import RunConfig, make_config
+from ddm_core.registry import shortest
 
 __all__ = ["Builder", "field", "new_comparison", "presets", "route_of_fields", "spec", "submit"]
 
@@ -63,9 +64,7 @@ def spec(component: Component, values: dict[str, Any]) -> str:
     for one in component.fields:
         value = values.get(one.name, one.default)
         if one.told or value != one.default:
-            parts.append(
-                f"{one.name}={value:g}" if isinstance(value, float) else f"{one.name}={value}"
-            )
+            parts.append(f"{one.name}={shortest(value)}")
     return ":".join(parts)
 
 

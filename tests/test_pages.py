@@ -336,6 +336,7 @@ def test_forms_write_the_specs_of_the_command_line() -> None:
     sticky = Component("sticky", "", (k, margin))
     assert forms.spec(sticky, {"k": 2, "margin": 0.1}) == "sticky"
     assert forms.spec(sticky, {"k": 1, "margin": 0.25}) == "sticky:k=1:margin=0.25"
+    assert forms.spec(sticky, {"k": 2, "margin": 0.123456789}) == "sticky:margin=0.123456789"
     named = Component("top_k", "", (k._replace(told=True),))
     assert forms.spec(named, {"k": 2}) == "top_k:k=2"
 
