@@ -164,7 +164,7 @@ class Jobs:
         """
         if not runs or not metrics:
             raise RequestError("name at least one run and one metric")
-        payload = {"runs": list(runs), "metrics": list(metrics)}
+        payload = {"runs": list(runs), "metrics": list(metrics), "device": device}
         title = f"{', '.join(metrics)} of {len(runs)} run{'s' if len(runs) > 1 else ''}"
         return self.enqueue("metrics", payload, title=title, device=device, total=len(runs))
 

@@ -175,13 +175,14 @@ def _left(task: Task) -> list[RunRecord]:
 
 def _measure(task: Task) -> None:
     names: list[str] = task.payload["metrics"]
+    device: str = task.payload.get("device", "auto")
     records = [task.store.run(id) for id in task.payload["runs"]]
     for done, record in enumerate(records):
 
         def measuring(part: int, total: int, at: int = done, id: str = record.id) -> None:
             task.report(at, f"{id}: {part} of {total}")
 
-        rule = task.kept.yardstick(record.system)
+        rule = task.kept.yardstick(record.system, device)
         measure_run(
             task.store, record, rule, names, on_measure=measuring, should_stop=task.stopping
         )

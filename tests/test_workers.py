@@ -10,10 +10,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from made_up import made_up
 from test_jobs import ring
 
 from ddm_core import disk
+from ddm_core.errors import RequestError
 from ddm_core.jobs import Jobs
+from ddm_core.kept import Kept
+from ddm_core.store import Store
+from ddm_core.worker import work
 
 
 @pytest.fixture
@@ -95,3 +100,20 @@ def test_a_worker_is_started_while_another_thread_asks_how_one_ended(
         alone.jobs()
 
     assert at_once(alone.jobs, look_for_dead) == []
+
+
+def test_metrics_are_measured_on_the_device_that_was_asked_for(
+    alone: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Store(alone.root).save(made_up(system="ring"))
+    devices: list[str] = []
+
+    def yardstick(self: Kept, name: str, device: str = "auto") -> None:
+        devices.append(device)
+        raise RequestError("enough")
+
+    monkeypatch.setattr(Kept, "yardstick", yardstick)
+    for device in ("cpu", "auto"):
+        alone.submit_metrics([record.id], ["fid"], device=device)
+        work(alone.root, alone.jobs()[0].device, 0.0)
+    assert devices == ["cpu", "auto"]
