@@ -180,6 +180,7 @@ def test_something_else_with_the_right_hash_is_no_safetensors_file(folder: Path)
         (lambda i: i.pop("shape"), "shape"),
         (lambda i: i.update(shape=[1, 8, 9]), "mean"),
         (lambda i: i.update(schedule="straight"), "no schedule 'straight'; there are: cosine"),
+        (lambda i: i.update(prediction="eps"), "'linear' begins with nothing but noise"),
         (lambda i: i.update(prediction="w"), "prediction"),
         (lambda i: i.update(extractor="../../x"), "extractor"),
         (lambda i: i["networks"]["expert"].update(backbone="os"), "no backbone 'os'; there are"),

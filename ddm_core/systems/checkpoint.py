@@ -36,6 +36,12 @@ def load_checkpoint(folder: Path) -> System:
         schedule = schedule_named(manifest.schedule)
     except RequestError as error:
         raise RequestError(f"{folder / MANIFEST}: {error}") from None
+    start = schedule.alpha_sigma(torch.tensor(schedule.t_max))
+    if manifest.prediction == "eps" and float(start[0]) == 0:
+        raise RequestError(
+            f"{folder / MANIFEST}: the path '{manifest.schedule}' begins with nothing but noise, of "
+            "which prediction 'eps' tells no image; there are: v, x_0"
+        )
 
     def denoiser(name: str, network: Network) -> Denoiser:
         net = _load_network(folder, manifest, name, network)
