@@ -216,7 +216,7 @@ class Queue:
             return True
 
     def claim(self, lane: str) -> Claim | None:
-        """Take the oldest job of a lane."""
+        """Take the oldest job of a lane; none where another process has become its worker."""
         with self._open(write=False) as db:
             # Looked at without a lock first: an idle worker must not keep others from writing.
             query = "SELECT id FROM jobs WHERE state = 'queued' AND lane = ? LIMIT 1"
@@ -226,17 +226,29 @@ class Queue:
             row = db.execute(
                 "UPDATE jobs SET state = 'running', begun = ?, owner = ?, heartbeat = ?"
                 " WHERE number = (SELECT min(number) FROM jobs"
-                " WHERE state = 'queued' AND lane = ?) RETURNING *",
-                (time.time(), disk.owner(), time.time(), lane),
+                " WHERE state = 'queued' AND lane = ?)"
+                " AND NOT EXISTS (SELECT 1 FROM workers WHERE lane = ? AND owner != ?)"
+                " RETURNING *",
+                (time.time(), disk.owner(), time.time(), lane, lane, disk.owner()),
             ).fetchone()
         if row is None:
             return None
         return Claim(row["id"], row["kind"], json.loads(row["payload"]), row["comparison"])
 
-    def beat(self, lane: str) -> None:
-        """Show that the worker of a lane is there."""
+    def beat(self, lane: str) -> bool:
+        """Show that this process is the worker of a lane; False where another one is by now.
+
+        A process that could not show it for too long was taken for dead. Where nobody has come in
+        its place, it is the worker again.
+        """
         with self._open() as db:
-            db.execute("UPDATE workers SET heartbeat = ? WHERE lane = ?", (time.time(), lane))
+            done = db.execute(
+                "INSERT INTO workers (lane, owner, heartbeat) VALUES (?, ?, ?)"
+                " ON CONFLICT (lane) DO UPDATE SET heartbeat = excluded.heartbeat"
+                " WHERE owner = excluded.owner",
+                (lane, disk.owner(), time.time()),
+            )
+            return done.rowcount == 1
 
     def report(self, id: str, done: int, eta: float | None, message: str, runs: list[str]) -> bool:
         """Tell how far a job is; returns whether it shall go on."""

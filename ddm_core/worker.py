@@ -8,6 +8,7 @@ the loop over steps never waits for a disk.
 from __future__ import annotations
 
 import importlib
+import math
 import threading
 import time
 import traceback
@@ -287,7 +288,7 @@ HANDLERS: dict[str, Handler] = {
 
 
 def work(root: Path, lane: str, idle: float) -> None:
-    """Run the jobs of a lane until none came for `idle` seconds; return at once if another does.
+    """Run the jobs of a lane until none came for `idle` seconds, or another process runs them.
 
     Arguments:
         root: the store's folder.
@@ -295,8 +296,12 @@ def work(root: Path, lane: str, idle: float) -> None:
     """
     queue, store, kept = Queue(root), Store(root), Kept()
     warm = threading.Thread(target=_warm, daemon=True)
-    last = beaten = time.monotonic()
+    last, beaten = time.monotonic(), -math.inf
     while root.is_dir():
+        if time.monotonic() - beaten > _IDLE_BEAT_SECONDS:
+            if not queue.beat(lane):
+                return  # taken for dead while this machine slept: there is another worker by now
+            beaten = time.monotonic()
         claim = queue.claim(lane)
         if claim is not None:
             _run(queue, store, claim, lane, kept)
@@ -306,9 +311,6 @@ def work(root: Path, lane: str, idle: float) -> None:
         else:
             if time.monotonic() - last > _WARM_SECONDS and warm.ident is None:
                 warm.start()
-            if time.monotonic() - beaten > _IDLE_BEAT_SECONDS:
-                queue.beat(lane)
-                beaten = time.monotonic()
             time.sleep(0.1)
 
 

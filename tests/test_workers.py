@@ -17,6 +17,7 @@ from ddm_core import disk
 from ddm_core.errors import RequestError
 from ddm_core.jobs import Jobs
 from ddm_core.kept import Kept
+from ddm_core.queue import Queue
 from ddm_core.store import Store
 from ddm_core.worker import work
 
@@ -117,3 +118,37 @@ def test_metrics_are_measured_on_the_device_that_was_asked_for(
         alone.submit_metrics([record.id], ["fid"], device=device)
         work(alone.root, alone.jobs()[0].device, 0.0)
     assert devices == ["cpu", "auto"]
+
+
+def test_a_worker_that_lost_its_lane_takes_no_job_and_ends(
+    alone: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = alone.submit([ring()])
+    queue = Queue(alone.root)
+
+    def heartbeat() -> float:
+        with closing(sqlite3.connect(queue.path)) as db:
+            return db.execute("SELECT heartbeat FROM workers").fetchone()[0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "owner", lambda: "00000000-1-1")  # of another machine
+        assert queue.enter("cpu")
+        since = heartbeat()
+    assert not queue.beat("cpu")
+    assert heartbeat() == since
+    assert queue.claim("cpu") is None
+    begun = time.monotonic()
+    work(alone.root, "cpu", 60.0)
+    assert time.monotonic() - begun < 5.0
+    assert alone.job(id).state == "queued"
+
+
+def test_a_worker_that_was_taken_for_dead_and_has_no_heir_goes_on(alone: Jobs) -> None:
+    queue = Queue(alone.root)
+    assert queue.enter("cpu")
+    with closing(sqlite3.connect(queue.path)) as db:
+        db.execute("DELETE FROM workers")
+        db.commit()
+    assert not queue.lives("cpu")
+    assert queue.beat("cpu")
+    assert queue.lives("cpu")
