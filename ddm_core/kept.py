@@ -7,11 +7,11 @@ it is loaded again: files that were written since are seen by their sizes and ti
 from __future__ import annotations
 
 from collections import OrderedDict
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from ddm_core.devices import pick_device
 from ddm_core.quality import Yardstick, yardstick
+from ddm_core.stamps import Stamp, folder_of, stamp
 from ddm_core.systems import load_system
 from ddm_core.systems.base import System
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class _Loaded(NamedTuple):
-    files: frozenset[tuple[str, int, int]]  # path, bytes, time of the last change in ns
+    files: Stamp
     system: System
 
 
@@ -47,9 +47,11 @@ class Kept:
             RequestError: no such system, a damaged checkpoint.
         """
         found = self._systems.get(name)
-        if found is None or found.files != _files(found.system.folder):
-            system = load_system(name)
-            found = _Loaded(_files(system.folder), system)
+        # Before it is loaded: what is written meanwhile must not pass for what was read. A folder
+        # that is elsewhere than the name says is known only now, and loaded once more.
+        files = stamp(folder_of(name) if found is None else found.system.folder)
+        if found is None or found.files != files:
+            found = _Loaded(files, load_system(name))
         self._keep(self._systems, name, found)
         return found.system
 
@@ -75,10 +77,3 @@ class Kept:
         where.move_to_end(key)
         while len(where) > self._most:
             where.popitem(last=False)
-
-
-def _files(folder: Path | None) -> frozenset[tuple[str, int, int]]:
-    if folder is None:
-        return frozenset()
-    found = ((path, path.stat()) for path in folder.rglob("*") if path.is_file())
-    return frozenset((str(path), at.st_size, at.st_mtime_ns) for path, at in found)

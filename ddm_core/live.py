@@ -25,6 +25,7 @@ import xarray as xr
 from ddm_core import wire
 from ddm_core.config import RunConfig
 from ddm_core.errors import RequestError, WorkError
+from ddm_core.stamps import Stamp, folder_of, stamp
 from ddm_core.summary import Estimate
 
 __all__ = ["Answer", "Live", "Overtaken"]
@@ -57,6 +58,14 @@ class Answer(NamedTuple):
     seconds: float
 
 
+_Key = tuple[str, Stamp]
+
+
+def _key(config: RunConfig) -> _Key:
+    """What is asked for, and of which files: a system that was trained again has others."""
+    return config.model_dump_json(), stamp(folder_of(config.system))
+
+
 class _Ticket:
     """A request on its way."""
 
@@ -64,6 +73,7 @@ class _Ticket:
         self.number = number
         self.client = client
         self.config = config
+        self.key = _key(config)  # as of now: the child reads the system's files later than this
         self.done = threading.Event()
         self.answer: Answer | None = None
         self.error: Exception | None = None
@@ -94,7 +104,7 @@ class Live:
         self._changed = threading.Condition(self._lock)
         self._line: OrderedDict[str, _Ticket] = OrderedDict()
         self._running: _Ticket | None = None
-        self._known: OrderedDict[str, Answer] = OrderedDict()
+        self._known: OrderedDict[_Key, Answer] = OrderedDict()
         self._child: _Child | None = None
         self._thread: threading.Thread | None = None
         self._number = 0
@@ -117,7 +127,7 @@ class Live:
     def known(self, config: RunConfig) -> Answer | None:
         """The answer, where it is at hand."""
         with self._lock:
-            key = config.model_dump_json()
+            key = _key(config)
             if key in self._known:
                 self._known.move_to_end(key)
             return self._known.get(key)
@@ -253,7 +263,7 @@ class Live:
             self._running = None
             if kind == "answer":
                 answer = _answer(ticket.config, message)
-                self._known[ticket.config.model_dump_json()] = answer
+                self._known[ticket.key] = answer
                 while len(self._known) > self._keep:
                     self._known.popitem(last=False)
                 ticket.end(answer=answer)

@@ -21,13 +21,13 @@ import torch
 from ddm_core import wire
 from ddm_core.config import make_config
 from ddm_core.errors import RequestError, WorkError
+from ddm_core.kept import Kept
 from ddm_core.metrics import measure
 from ddm_core.metrics.base import Measured
 from ddm_core.metrics.reference import Reference
 from ddm_core.quality import extractor_of, reference_of
 from ddm_core.run import Cancelled, Progress, Result, execute
 from ddm_core.summary import summarize
-from ddm_core.systems import load_system
 from ddm_core.systems.base import System
 
 __all__ = ["main", "serve"]
@@ -46,7 +46,8 @@ class _Desk:
     """What it keeps between requests, and which of them are not wanted any more."""
 
     def __init__(self) -> None:
-        self.systems: dict[str, tuple[System, Reference | None]] = {}
+        self.kept = Kept(most=_MOST_SYSTEMS)
+        self.real: dict[str, tuple[System, Reference | None]] = {}
         self.asked: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.dropped: set[int] = set()
 
@@ -62,12 +63,14 @@ class _Desk:
 
     def system(self, name: str) -> tuple[System, Reference | None]:
         """A system and, for points, the real ones."""
-        if name not in self.systems:
-            system = load_system(name)
-            while len(self.systems) >= _MOST_SYSTEMS:
-                self.systems.pop(next(iter(self.systems)))
-            self.systems[name] = (system, None if system.is_image else _real(system))
-        return self.systems[name]
+        system = self.kept.system(name)
+        found = self.real.pop(name, None)
+        if found is None or found[0] is not system:
+            found = (system, None if system.is_image else _real(system))
+        self.real[name] = found  # the last one is the last that was asked for
+        while len(self.real) > _MOST_SYSTEMS:
+            self.real.pop(next(iter(self.real)))
+        return found
 
     def answer(self, asked: dict[str, Any]) -> wire.Message:
         """Run what is asked; or the sentence why not."""

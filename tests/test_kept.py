@@ -18,6 +18,7 @@ from ddm_core.kept import Kept
 from ddm_core.queue import Claim
 from ddm_core.records import RunRecord
 from ddm_core.shipped import checkpoints_folder
+from ddm_core.stamps import folder_of, stamp
 from ddm_core.store import Store
 
 
@@ -89,6 +90,38 @@ def test_a_checkpoint_that_was_written_since_is_loaded_again(
     expert.write_bytes(expert.read_bytes()[:-1])
     with pytest.raises(RequestError, match=r"expert_0\.safetensors is damaged"):
         kept.system(name)
+
+
+def test_a_checkpoint_that_is_written_while_it_is_loaded_is_loaded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(checkpoints_folder() / "digits", folder)
+    load = kept_module.load_system
+    times = iter((1, 2))
+
+    def overtaken(name: str) -> object:
+        system = load(name)
+        if (time := next(times, None)) is not None:
+            os.utime(folder / "system.toml", (time, time))
+        return system
+
+    monkeypatch.setattr(kept_module, "load_system", overtaken)
+    kept, name = Kept(), str(folder)
+    first, second, third = (kept.system(name) for _ in range(3))
+    assert first is not second
+    assert second is not third
+    assert kept.system(name) is third
+
+
+def test_only_the_folder_of_a_system_is_looked_through(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert [folder_of(name) for name in ("/", str(tmp_path), "..", "ring", "x" * 999)] == [
+        None
+    ] * 5
+    assert stamp(None) == stamp(tmp_path / "gone") == frozenset()
+    assert len(stamp(tmp_path)) == 1
+    assert folder_of("digits") == checkpoints_folder() / "digits"
 
 
 def test_only_the_last_ones_are_kept(loads: list[str]) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -16,7 +19,9 @@ from ddm_core import wire
 from ddm_core.config import RunConfig, make_config
 from ddm_core.errors import RequestError, WorkError
 from ddm_core.live import Live, Overtaken
+from ddm_core.live_worker import _Desk
 from ddm_core.run import execute
+from ddm_core.shipped import checkpoints_folder
 
 PROBES = ("weights", "cluster_distance", "state", "disagreement")
 
@@ -165,6 +170,30 @@ def test_what_nobody_wants_is_stopped_between_steps(slow: Live) -> None:
         slow.ask(config(steps=400), client="a", wanted=lambda: time.monotonic() < begin + 0.1)
     slow.ask(config(steps=2), client="b")
     assert time.monotonic() - begin < 3.0
+
+
+def test_a_system_that_was_trained_again_is_asked_again(slow: Live, tmp_path: Path) -> None:
+    manifest = tmp_path / "system.toml"
+    manifest.write_text("old")
+    asked = make_config({"system": str(tmp_path), "num": 1, "steps": 1})
+    answer = slow.ask(asked, client="a")
+    assert slow.known(asked) is answer
+    manifest.write_text("newer")
+    assert slow.known(asked) is None
+    assert slow.ask(asked, client="a") is not answer
+
+
+def test_the_child_looks_at_the_files_of_a_system_again(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(checkpoints_folder() / "digits", folder)
+    desk = _Desk()
+    before, _ = desk.system(str(folder))
+    assert desk.system(str(folder))[0] is before
+    os.utime(folder / "system.toml", (1, 1))
+    assert desk.system(str(folder))[0] is not before
+    ring, real = desk.system("ring")
+    assert desk.system("ring") == (ring, real)
+    assert real is not None
 
 
 def test_a_child_that_dies_is_replaced(slow: Live) -> None:
