@@ -223,30 +223,48 @@ def choices(
     *,
     default: Sequence[str],
     says: Callable[[str], str] = str,
+    most: int | None = None,
 ) -> list[str]:
     """Several of the options, in their order; part of the view as `choice` is.
 
     Arguments:
-        default: taken where the view says nothing, and then not in the URL.
+        default: taken where the view says nothing that there is, and then not in the URL.
+        most: how many may be taken, from a list that says so; None for all.
     """
-    wanted = state.view(name).split(",") if state.view(name) else default
+    said = state.view(name).split(",")
+    wanted = [one for one in options if one in said][:most]
+    if not wanted and _NOTHING not in said:
+        wanted = list(default)
     key = f"choices_{name}"
-    st.session_state[key] = [one for one in options if one in wanted]
+    st.session_state[key] = wanted
+    called = _told_apart(options, says)
 
     def chosen() -> None:
         picked = [one for one in options if one in st.session_state[key]]
         text = ",".join(picked) or _NOTHING
         state.show(**{name: None if picked == list(default) else text})
 
-    st.pills(
-        label,
-        options,
-        selection_mode="multi",
-        format_func=says,
-        key=key,
-        on_change=chosen,
-        label_visibility="collapsed",
-    )
+    if most is None:
+        st.pills(
+            label,
+            options,
+            selection_mode="multi",
+            format_func=called,
+            key=key,
+            on_change=chosen,
+            label_visibility="collapsed",
+        )
+    else:
+        st.multiselect(
+            label,
+            options,
+            max_selections=most,
+            format_func=called,
+            key=key,
+            on_change=chosen,
+            label_visibility="collapsed",
+            select_all=False,
+        )
     return [one for one in options if one in st.session_state[key]]
 
 

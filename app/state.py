@@ -54,7 +54,7 @@ VIEW = (
     *("variable", "figures", "across", "up", "q", "system", "embedding"),
     *("group", "picked", "settings"),
     *("live", "temperature", "k", "noise", "tour"),
-    *("routed", "order", "lead", "counted", "stages", "flow", "flows", "ground", "panels"),
+    *("routed", "order", "lead", "counted", "stages", "flow", "shown", "ground", "panels"),
     *("mode", "pair", "sorted", "apart", "second"),
 )
 

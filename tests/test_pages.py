@@ -20,6 +20,7 @@ from app import forms, parts
 from app.catalogue import Component, Field
 from app.figures import variables
 from app.figures.look import Look, on_scale
+from app.views import groups
 from app.views.again import repeated
 from app.views.tables import summary_rows, written
 from ddm_core.config import make_config
@@ -125,6 +126,34 @@ def test_compare_draws_points_and_a_monolith(store: Store) -> None:
     app = opened("compare", comparison="c2")
     assert not app.exception
     assert charts(app)
+
+
+def test_of_many_routes_the_reader_chooses_four(store: Store) -> None:
+    routes = ("monolith", "top_k:k=1", "top_k:k=2", "full", "uniform/full")
+    runs = [image_run(store, route, "five") for route in routes]
+    app = opened("compare", comparison="five")
+    assert not app.exception
+    list_ = app.multiselect(key="choices_shown")
+    assert list_.options == list(routes)
+    assert list_.value == [run.id[-6:] for run in runs[:4]]
+    assert "4 of 5 runs are shown" in words(app)
+    assert "uniform/full" not in app.table[0].value.to_string()
+    assert "shown" not in app.query_params
+    two = [runs[4].id[-6:], runs[1].id[-6:]]
+    list_.set_value(two).run()
+    assert app.query_params["shown"] == ",".join(reversed(two))
+    table = app.table[0].value.to_string()
+    assert "uniform/full" in table
+    assert "monolith" not in table
+    # What was chosen of another comparison says nothing of this one.
+    app = opened("compare", comparison="five", shown="123456")
+    assert len(app.multiselect(key="choices_shown").value) == 4
+
+
+def test_lines_for_a_notebook_are_of_what_is_shown(store: Store) -> None:
+    runs = [image_run(store, route, "three") for route in ("top_k:k=1", "top_k:k=2", "full")]
+    assert groups.comparison_of(runs) == "three"
+    assert groups.comparison_of(runs[:2]) == ""
 
 
 def test_compare_takes_runs_from_the_url_and_forgives_lost_ones(store: Store) -> None:

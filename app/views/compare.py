@@ -16,6 +16,7 @@ from app.figures import alignment, dots, series, weights
 from app.figures.subjects import Subject, axes_of, axis_name, together
 from app.views import parting, what_if
 from app.views.choosing import selection_line
+from app.views.groups import at_most, comparison_of
 from app.views.tables import dots_of, summary_rows
 from ddm_core.export import csv_bytes, run_tables
 from ddm_core.records import RunRecord
@@ -29,7 +30,7 @@ _LETTERS = "ABCD"
 def page() -> None:
     """Draw the page."""
     st.title("What changes when only the router does?", anchor=False)
-    state.publish("comparison", "runs", "sample", "axis", "job")
+    state.publish("comparison", "runs", "shown", "sample", "axis", "job")
     records = _chosen()
     with st.expander(
         "New comparison",
@@ -46,6 +47,7 @@ def page() -> None:
     runs = [record for record in records if record.status == "done"]
     if len(runs) < len(records):
         st.warning(f"{len(records) - len(runs)} of {len(records)} runs have no result.")
+    runs = at_most(runs, _MOST)
     if runs:
         _exhibits(runs, state.subjects(runs))
 
@@ -83,10 +85,10 @@ def _chosen() -> list[RunRecord]:
     if picked != state.view("comparison"):
         state.show(comparison=picked)
     if named and picked == "":
-        return state.runs_at(named)[:_MOST]
+        return state.runs_at(named)
     if named:
         state.forget("runs")
-    return comparisons[picked][:_MOST]
+    return comparisons[picked]
 
 
 def _handpicked(runs: list[RunRecord]) -> str:
@@ -109,9 +111,7 @@ def _exhibits(records: list[RunRecord], subjects: list[Subject]) -> None:
     focus = state.view_number("sample")
     selection_line(subjects, ids)
     chosen = selection.current().chosen
-    # The lines for a notebook open all runs of a comparison: only where all of them are here.
-    groups = {record.comparison for record in records}
-    group = (groups.pop() or "") if len(groups) == 1 else ""
+    group = comparison_of(records)
     _player(records, subjects, focus)
     _branches(records, focus)
     _recipe(records)

@@ -11,7 +11,7 @@ from app.components.field import field, field_data
 from app.figures import flow as figures
 from app.figures.flow import GROUNDS, FlowInfo
 from app.flows import FoundFlow
-from app.views.groups import picked_group
+from app.views.groups import at_most, picked_group
 from ddm_core.config import make_config
 from ddm_core.records import RunRecord
 
@@ -27,23 +27,14 @@ _SAMPLES = 1000
 def page() -> None:
     """Draw the page."""
     st.title("What flow does the router make?", anchor=False)
-    state.publish("flow", "flows", "ground", "panels", "sample", "chosen", "job")
+    state.publish("flow", "shown", "ground", "panels", "sample", "chosen", "job")
     runs = picked_group(
         flows.in_the_plane(state.store().runs(), state.catalogue()), "flow", hide_label=True
     )
     if not runs:
         _none_yet()
         return
-    ids = {run.id: run for run in runs}
-    if len(runs) > _MOST:
-        names = parts.choices(
-            "Routes",
-            "flows",
-            list(ids),
-            default=list(ids)[:_MOST],
-            says=lambda one: ids[one].router,
-        )
-        runs = [ids[one] for one in names][:_MOST]
+    runs = at_most(runs, _MOST)
     found = flows.find_flows(runs)
     for one in found:
         if one.fault:

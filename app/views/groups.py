@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import streamlit as st
 
 from app import parts, state
 from ddm_core.records import RunRecord
 
-__all__ = ["picked_group", "said_of"]
+__all__ = ["at_most", "comparison_of", "picked_group", "said_of"]
 
 
 def picked_group(
@@ -36,6 +38,35 @@ def picked_group(
         hide_label=hide_label,
     )
     return groups[picked]
+
+
+def at_most(runs: Sequence[RunRecord], most: int) -> list[RunRecord]:
+    """All of these runs, or, where they are more than a page can show, those that are chosen."""
+    if len(runs) <= most:
+        return list(runs)
+    ids = {run.id[-6:]: run for run in runs}
+    first = list(ids)[:most]
+    shown = parts.choices(
+        "Runs that are shown",
+        "shown",
+        list(ids),
+        default=first,
+        says=lambda one: state.label_of(ids[one], runs),
+        most=most,
+    )
+    shown = shown or first
+    st.caption(f"{len(shown)} of {len(runs)} runs are shown; at most {most} fit side by side.")
+    return [ids[one] for one in shown]
+
+
+def comparison_of(records: Sequence[RunRecord]) -> str:
+    """The comparison whose runs these are, all of them; else "".
+
+    The lines for a notebook open all runs of a comparison: only where all of them are here.
+    """
+    group = records[0].comparison or ""
+    done = [run for run in state.store().comparison(group) if run.status == "done"]
+    return group if {run.id for run in done} == {run.id for run in records} else ""
 
 
 def said_of(runs: list[RunRecord]) -> str:

@@ -14,7 +14,7 @@ from app.figures import alluvial, dwelling, leaders, usage, weights
 from app.figures.leaders import LeadersInfo
 from app.figures.subjects import Subject
 from app.selection import Selection
-from app.views.groups import picked_group
+from app.views.groups import at_most, picked_group
 from ddm_core.analysis.switching import ORDERS, stages_of
 from ddm_core.records import RunRecord
 
@@ -32,7 +32,9 @@ _ROWS = (
 def page() -> None:
     """Draw the page."""
     st.title("Who is asked, and when does it change?", anchor=False)
-    state.publish("routed", "order", "lead", "counted", "stages", "sample", "chosen", "job")
+    state.publish(
+        "routed", "shown", "order", "lead", "counted", "stages", "sample", "chosen", "job"
+    )
     records = _chosen()
     if not records:
         parts.empty(
@@ -75,7 +77,7 @@ def _chosen() -> list[RunRecord]:
     runs = picked_group((run for run in done if run.router != "monolith"), "routed")
     if runs and runs[0].comparison in state.store().comparisons():
         state.show(comparison=runs[0].comparison)
-    return runs[:_MOST]
+    return at_most(runs, _MOST)
 
 
 def _lead(subjects: Sequence[Subject]) -> int:
