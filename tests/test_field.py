@@ -153,6 +153,11 @@ def test_ways_and_twins_are_those_of_the_run(tmp_path: Path) -> None:
 def test_what_has_no_flow_is_refused_in_a_sentence(ring: System) -> None:
     with pytest.raises(RequestError, match="draws its experts"):
         field(ring, parse_route("sample"), TIMES, BOX, GRID)
+    for route in ("sticky:k=1:margin=0.5", "nearest/full"):
+        with pytest.raises(RequestError, match=f"the route {route} looks back"):
+            field(ring, parse_route(route), TIMES, BOX, GRID)
+    # Whoever asks several experts before it decides remembers nothing of it.
+    field(ring, parse_route("disagreement_aware"), TIMES[:1], BOX, 3)
     with pytest.raises(RequestError, match="not in the plane"):
         field(load_system("digits"), parse_route("full"), TIMES, BOX, GRID)
 

@@ -25,10 +25,13 @@ from app.figures.look import Look
 from app.figures.subjects import Subject
 from ddm_core.analysis.field import PUSH, field_of
 from ddm_core.analysis.field_file import field_path, save_field
+from ddm_core.config import make_config
 from ddm_core.jobs import Jobs
 from ddm_core.records import RunRecord
+from ddm_core.run import execute
 from ddm_core.store import Store
 from ddm_core.summary import Estimate
+from ddm_core.worker import work
 
 
 @pytest.fixture(scope="module")
@@ -264,6 +267,18 @@ def test_a_flow_is_computed_when_somebody_asks_and_damage_is_told(empty: Store) 
     app = opened("flow", flow="points")
     assert "is no readable trace" in words(app)
     assert "Of monolith" in words(app)
+
+
+def test_a_route_that_has_no_flow_is_told(empty: Store) -> None:
+    config = make_config({"system": "ring", "router": "sticky:k=1", "num": 3, "steps": 2})
+    run = empty.save(execute(config))
+    app = opened("flow", flow=run.id)
+    app.button(key="draw_flow").click().run()
+    (job,) = Jobs(empty.root).jobs()
+    work(empty.root, job.device, 0.0)
+    app = opened("flow", flow=run.id, job=job.id)
+    assert "the route sticky:k=1 looks back at its steps before" in words(app).replace("\\", "")
+    assert Jobs(empty.root).job(job.id).state == "failed"
 
 
 def test_routing_says_who_changes_how_often(empty: Store) -> None:

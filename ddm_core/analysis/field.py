@@ -22,12 +22,12 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from ddm_core.angles import pairwise_angles
 from ddm_core.config import RunConfig
 from ddm_core.denoise import Denoiser
 from ddm_core.ensemble import Ensemble
 from ddm_core.errors import RequestError
 from ddm_core.noise import Noise
-from ddm_core.probes.disagreement import angles
 from ddm_core.registry import load_plugin
 from ddm_core.rollout import rollout
 from ddm_core.routes import RouteSpec, build_ensemble, parse_route
@@ -80,7 +80,8 @@ def field(
         x, y.
 
     Raises:
-        RequestError: images, or a route that has no field: one that draws, or looks back.
+        RequestError: images, or a route that has no field: one that draws, or whose strategy
+            (`sticky`) or router (`nearest`) looks back at the steps before.
     """
     _check(system, route)
     ensemble = build_ensemble(system, route)
@@ -123,6 +124,17 @@ def _check(system: System, route: RouteSpec) -> None:
             f"the route {route} draws its experts: its flow is another every time; take top_k or "
             "full"
         )
+    x = system.clusters.centroids[:1]
+    with torch.no_grad():
+        memory = build_ensemble(system, route).mix(x, x.new_full((1,), 0.5)).memory
+    # Whatever it would take along from here, sticky's experts or the prediction that nearest goes
+    # by, is missing at a point of the grid, to which nothing came.
+    if memory.strategy is not None or memory.x_0 is not None:
+        instead = "a router" if memory.strategy is None else "a strategy"
+        raise RequestError(
+            f"the route {route} looks back at its steps before: its velocity at a point depends "
+            f"on the way there; take {instead} without memory, as in uniform/full"
+        )
 
 
 def _frame(system: System, ensemble: Ensemble, x: Tensor, t: Tensor) -> dict[str, Tensor]:
@@ -133,18 +145,9 @@ def _frame(system: System, ensemble: Ensemble, x: Tensor, t: Tensor) -> dict[str
         "velocity": mixture.velocity,
         "weights": mixture.weights,
         "lipschitz": steepness(ensemble, x, t),
-        "disagreement": _disagreement(every),
+        "disagreement": pairwise_angles(every).mean(dim=1),
         "expert_velocity": every[:, :_MOST_EXPERTS],
     }
-
-
-def _disagreement(v: Tensor) -> Tensor:
-    """Mean angle between all pairs of velocities [point, expert, 2]: [point]."""
-    count = v.shape[1]
-    if count == 1:
-        return v.new_zeros(len(v))
-    i, j = torch.triu_indices(count, count, offset=1)
-    return angles(v, v)[:, i, j].mean(dim=1)
 
 
 def steepness(field: Denoiser, x: Tensor, t: Tensor) -> Tensor:
