@@ -25,14 +25,19 @@ from ddm_core.settings import settings_of, split_route, split_spec
 
 __all__ = ["Filter", "kinds_of", "understand", "values_of"]
 
-#: Numbers that a run may have although no run here has them.
+#: Numbers that a run may have although no run here has them: metrics, and those of
+#: `ddm_core.summary`. A list, since the registry of metrics brings torch along.
 _NUMBERS = (
-    *("fid", "kid", "precision", "recall", "energy_distance", "seconds", "selected_distance"),
-    *("chance_distance", "selected_minus_chance", "selected_minus_chance_noised", "entropy"),
-    *("nearest_selected", "nearest_selected_chance", "disagreement", "perturbation_growth"),
-    *("perturbation_growth_median", "expert_calls"),
+    *("fid", "fd_infinity", "kid", "precision", "recall", "energy_distance"),
+    *("selected_distance", "chance_distance", "selected_minus_chance"),
+    *("selected_minus_chance_noised", "nearest_selected", "nearest_selected_chance"),
+    *("disagreement", "entropy", "perturbation_growth", "perturbation_growth_median"),
+    *("lyapunov", "growth_renormalised", "lyapunov_renormalised"),
+    *("local_lipschitz", "local_lipschitz_max", "effective_lipschitz"),
+    *("expert_calls", "network_calls", "flops", "seconds"),
 )
-_TEXTS = ("id", "status", "created", "device", "comparison", "parent", "note", "error", "strategy")
+#: Fields of a record that a condition sees as they are.
+_TEXTS = ("id", "status", "created", "comparison", "parent", "note", "error")
 _PARTS = ("low", "high", "n")
 
 
@@ -113,7 +118,7 @@ def kinds_of(records: Iterable[RunRecord]) -> dict[str, Kind]:
     numbers = [name for name, kind in kinds.items() if kind == "number"]
     kinds |= {f"{name}.{part}": "number" for name in numbers for part in _PARTS}
     kinds |= {name: _kind(field.annotation) for name, field in RunConfig.model_fields.items()}
-    kinds |= dict.fromkeys(_TEXTS, "text")
+    kinds |= dict.fromkeys((*_TEXTS, "strategy"), "text")
     kinds["tags"] = "list"
     return kinds
 
@@ -154,10 +159,8 @@ def values_of(record: RunRecord) -> dict[str, Value]:
         "seconds": record.seconds,
         "device": record.device or config.device,
         "tags": record.tags,
-        "parent": getattr(record, "parent", None),
     }
-    out |= {name: getattr(record, name) for name in _TEXTS[:3]}
-    return out | {name: getattr(record, name) for name in ("comparison", "note", "error")}
+    return out | {name: getattr(record, name) for name in _TEXTS}
 
 
 def _answering(whole: str, *parts: str) -> Spec:

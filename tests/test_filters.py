@@ -11,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from ddm_core.comparisons import Kind, Spec
-from ddm_core.config import RunConfig
+from ddm_core.config import RunConfig, make_config
 from ddm_core.errors import RequestError
 from ddm_core.expressions import read_condition
 from ddm_core.filters import understand, values_of
+from ddm_core.metrics import METRICS
 from ddm_core.records import RunRecord
+from ddm_core.run import execute
 from ddm_core.settings import differences, settings_of
+from ddm_core.summary import summarize
 
 KINDS: dict[str, Kind] = {
     "fid": "number",
@@ -217,6 +220,8 @@ def test_the_longest_filter_is_judged_at_once() -> None:
         ('device == "cpu" and seconds < 10 and status == "done"', True),
         ('system == "digits"', True),
         ('"standard" in probes', True),
+        ('parent is none and comparison == "c" and note == "" and error == ""', True),
+        ('id > "2026" and "abcdef" in id', True),
     ],
 )
 def test_names_of_a_run(text: str, right: bool) -> None:
@@ -225,10 +230,19 @@ def test_names_of_a_run(text: str, right: bool) -> None:
         num=64,
         seconds=3.0,
         device="cpu",
+        comparison="c",
         tags=("paper",),
         metrics={"fid": {"value": 20, "low": 15, "n": 64}, "fid@inception": {"value": 7}},
     )
     assert understand(text, [run]).matches(run) is right
+
+
+def test_every_number_that_a_run_can_have_is_known_before_one_has_it() -> None:
+    asked = {"system": "ring", "router": "top_k:k=2", "num": 2, "steps": 2, "probes": ["all"]}
+    trace = execute(make_config(asked)).trace.assign_attrs(flops_evaluation=1.0)
+    for name in (*METRICS, *summarize(trace, 1.0)):
+        found = understand(f"{name} < 3 and {name}.low < {name}.high", [record()])
+        assert found.condition is not None
 
 
 def test_a_system_answers_to_its_name() -> None:
