@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import IO, Any, NamedTuple
@@ -219,7 +220,11 @@ class Live:
             self.fault = ""
             while (ticket := self._next()) is not None:
                 self._run(ticket)
-        except WorkError as error:
+        except Exception as error:
+            # Whatever it is, those who wait get a sentence; of a fault, the log gets it all.
+            if not isinstance(error, WorkError):
+                traceback.print_exc()
+                error = WorkError(f"the live process failed: {type(error).__name__}: {error}")
             self._fail(error)
         finally:
             with self._lock:
@@ -260,17 +265,23 @@ class Live:
     def _end(self, ticket: _Ticket, message: wire.Message) -> None:
         kind, said = message.head["kind"], message.head.get("says", "")
         with self._lock:
-            self._running = None
-            if kind == "answer":
-                answer = _answer(ticket.config, message)
-                self._known[ticket.key] = answer
-                while len(self._known) > self._keep:
-                    self._known.popitem(last=False)
-                ticket.end(answer=answer)
-            elif kind == "dropped":
-                ticket.end(error=Overtaken())
-            else:
-                ticket.end(error=RequestError(said) if kind == "wrong" else WorkError(said))
+            try:
+                if kind == "answer":
+                    answer = _answer(ticket.config, message)
+                    self._known[ticket.key] = answer
+                    while len(self._known) > self._keep:
+                        self._known.popitem(last=False)
+                    ticket.end(answer=answer)
+                elif kind == "dropped":
+                    ticket.end(error=Overtaken())
+                else:
+                    ticket.end(error=RequestError(said) if kind == "wrong" else WorkError(said))
+            except Exception:
+                # A fault of the program: the log gets it all, and the next one is not its victim.
+                traceback.print_exc()
+            finally:
+                ticket.end(error=WorkError("the live process gave an answer that cannot be read"))
+                self._running = None
 
     def _fail(self, error: WorkError) -> None:
         with self._lock:
@@ -288,14 +299,18 @@ class _Child:
     def __init__(self, command: Sequence[str]) -> None:
         # A file, not a pipe: nobody reads it until something has gone wrong.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            # Batches run side by side; threads within one would wait for each other.
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                # Batches run side by side; threads within one would wait for each other.
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+            )
+        except OSError as error:
+            self._log.close()
+            raise WorkError(f"the live process does not start: {error}") from None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._to: IO[bytes] = self._process.stdin

@@ -213,6 +213,27 @@ def test_a_child_that_cannot_start_says_why() -> None:
     one.close()
 
 
+#: A child whose first answer lacks what belongs to it.
+BROKEN = SLOW.replace("**empty}", "**(empty if one['number'] > 1 else {})}")
+
+
+def test_an_answer_that_cannot_be_read_is_a_sentence_and_the_next_one_counts() -> None:
+    one = Live(command=(sys.executable, "-c", BROKEN))
+    end = time.monotonic() + 20
+    with pytest.raises(WorkError, match="an answer that cannot be read"):
+        one.ask(config(steps=1), client="a", wanted=lambda: time.monotonic() < end)
+    assert one.ask(config(steps=2), client="a").seconds == 0.0
+    one.close()
+
+
+def test_a_command_that_is_not_there_is_a_sentence() -> None:
+    one = Live(command=("/no/such/program",))
+    end = time.monotonic() + 5
+    with pytest.raises(WorkError, match="does not start: .*/no/such/program"):
+        one.ask(config(), client="a", wanted=lambda: time.monotonic() < end)
+    one.close()
+
+
 def test_it_ends_when_nobody_asks_and_starts_again(slow: Live) -> None:
     first = child()
     end = time.monotonic() + 30
