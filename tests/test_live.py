@@ -229,7 +229,7 @@ def test_an_answer_that_cannot_be_read_is_a_sentence_and_the_next_one_counts() -
 def test_a_command_that_is_not_there_is_a_sentence() -> None:
     one = Live(command=("/no/such/program",))
     end = time.monotonic() + 5
-    with pytest.raises(WorkError, match="does not start: .*/no/such/program"):
+    with pytest.raises(WorkError, match=r"does not start: .*/no/such/program"):
         one.ask(config(), client="a", wanted=lambda: time.monotonic() < end)
     one.close()
 
