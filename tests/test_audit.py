@@ -175,6 +175,7 @@ def test_again_is_the_same_without_sampling(ring: tuple[Document, Store]) -> Non
     again = audited(RING, store, seen.append)
     assert stripped(again) == stripped(document)
     assert {run.id for run in store.runs()} == before
+    assert seen
     assert all(state.sampling is None for state in seen)
 
 

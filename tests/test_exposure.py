@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -214,10 +217,13 @@ def test_no_name_becomes_a_formula_a_tag_or_a_path(tmp_path: Path) -> None:
     out = tmp_path / "out"
     for record in records:
         store.export_tables(record.id, out / record.id[-6:])
+    looked = 0
     for path in out.rglob("*.csv"):
-        for line in path.read_text().splitlines()[1:]:
-            first = line.lstrip('"')[:1]
-            assert first not in "=+@\t" or not first, (path, line)
+        with path.open(newline="") as file:
+            for cell in itertools.chain.from_iterable(csv.reader(file)):
+                assert not cell.startswith(tuple("=+-@\t\r\n\0")) or is_number(cell), (path, cell)
+                looked += "'" in cell[:1]
+    assert looked > len(NAMES)
     outside = {path.name for path in tmp_path.iterdir()} - {"runs", "out"}
     assert outside == set()
     assert all(record.id.isascii() and set(record.id) <= set(ALLOWED) for record in records)
@@ -227,6 +233,11 @@ def test_no_name_becomes_a_formula_a_tag_or_a_path(tmp_path: Path) -> None:
     assert [one.note for one in sorted(taken, key=lambda r: r.id)] == [
         one.note for one in sorted(records, key=lambda r: r.id)
     ]
+
+
+def is_number(cell: str) -> bool:
+    """Whether a spreadsheet takes it for a number: it begins with a minus and is no formula."""
+    return re.fullmatch(r"-[0-9.]+(e[-+]?[0-9]+)?", cell) is not None
 
 
 ALLOWED = "abcdefghijklmnopqrstuvwxyz0123456789_-"

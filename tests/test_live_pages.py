@@ -83,6 +83,7 @@ def test_an_address_that_makes_no_sense_does_no_harm(
 ) -> None:
     app = opened("start", temperature=temperature, k="999")
     assert not app.exception
+    assert asked
     assert all(one.router.endswith("full") for one in asked)
 
 

@@ -179,5 +179,8 @@ def test_tables_hold_every_value_once() -> None:
 
 
 def test_tables_leave_pictures_out() -> None:
-    made = tables(joined())
+    trace = joined()
+    assert "x0_hat" in trace
+    made = tables(trace)
+    assert "step_sample" in made
     assert not any("x0_hat" in frame.columns for frame in made.values())
