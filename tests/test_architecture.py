@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ast
 import functools
+import inspect
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -213,6 +215,46 @@ def test_files_are_rooms_not_halls() -> None:
         if path.suffix in CODE
     }
     assert {path: length for path, length in lengths.items() if length > MOST_LINES} == {}
+
+
+def documented(doc: str) -> list[str]:
+    """The names that a docstring explains under Arguments."""
+    names: list[str] = []
+    inside = False
+    for line in inspect.cleandoc(doc).splitlines():
+        if line and not line.startswith(" "):
+            inside = line == "Arguments:"
+        elif inside and (found := re.match(r" {4}(\w+(?:, \w+)*): ", line)):
+            names += found[1].split(", ")
+    return names
+
+
+def arguments(node: ast.ClassDef | ast.FunctionDef) -> set[str]:
+    """The arguments of a function; of a class its fields, and those of its __init__."""
+    if isinstance(node, ast.FunctionDef):
+        return {one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)}
+    fields = (one.target for one in node.body if isinstance(one, ast.AnnAssign))
+    names = {field.id for field in fields if isinstance(field, ast.Name)}
+    makers = [one for one in node.body if isinstance(one, ast.FunctionDef)]
+    return names.union(*(arguments(one) for one in makers if one.name == "__init__"))
+
+
+def stories(tree: ast.Module) -> Iterator[str]:
+    """Every docstring that explains what is not there, or something twice, or calls it Errors."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef):
+            continue
+        doc = ast.get_docstring(node) or ""
+        names = documented(doc)
+        if len(set(names)) < len(names) or not set(names) <= arguments(node):
+            yield f"{node.name}: {', '.join(names)}"
+        if re.search(r"^ *Errors:$", doc, re.MULTILINE):
+            yield f"{node.name}: what is raised stands under Raises"
+
+
+def test_docstrings_explain_what_is_there_once() -> None:
+    told = {name: [*stories(tree)] for name, tree in sources().items()}
+    assert {name: found for name, found in told.items() if found} == {}
 
 
 def test_no_file_belongs_to_one_machine() -> None:

@@ -25,8 +25,6 @@ class Line(NamedTuple):
         middle, low, high: [step]; low and high are nan for a variable without samples.
         focus: values of the sample in focus [step], or None.
         n: samples behind it; 0 for a variable without samples.
-        chosen, chosen_n: the same middle over the chosen samples alone [step], and how many of
-            them were measured; None where none was.
         x, t: where its own steps lie [step]; runs may have different numbers of them.
         chosen, chosen_n: the same middle over the chosen samples alone [step], and how many of
             them were measured; None where none was.

@@ -19,17 +19,14 @@ _MOST_FAULTS = 3
 
 
 class Picked(NamedTuple):
-    """An audit and the file that it was read from.
-
-    Arguments:
-        key: of which file, and of which state of it: for `parts.exhibit`.
-    """
+    """An audit and the file that it was read from."""
 
     found: Found
     audit: Audit
 
     @property
     def key(self) -> tuple[str, str]:
+        """Of which file, and of which state of it: for `parts.exhibit`."""
         return str(self.found.path), self.found.stamp
 
 

@@ -55,7 +55,8 @@ class Claim(NamedTuple):
         statement: what the paper says.
         effect_name: what `effect`, the estimate of the first test, is.
         unit: of the effect, or "".
-        needs: how many of the deciding tests must support it: "all" or "any".
+        tests: the first is what the claim is about. It is supported where all deciding ones say
+            so; it falls with the first, or with all the others.
         lacking: why there are no tests, or "".
         caveats: what a reader should know.
     """
@@ -133,7 +134,6 @@ def _verdict(claim: Claim, says: Sequence[Says]) -> Verdict:
         return "undecided"
     if all(one == "supports" for one in deciding):
         return "supported"
-    # The first test is the one that the claim is about; a claim falls with it, or with all others.
     others = deciding[1:]
     if deciding[0] == "contradicts" or (others and all(one == "contradicts" for one in others)):
         return "contradicted"

@@ -131,7 +131,7 @@ class Metric(ABC):
     def measure(self, evidence: Evidence) -> Measured:
         """The number with its interval.
 
-        Errors:
+        Raises:
             RequestError: too few samples for this metric.
             WorkError: cancelled.
         """

@@ -85,7 +85,7 @@ class FdInfinity(Metric):
 
         Resampled by the same rows as FID: sets of one n and seed are paired.
 
-        Errors:
+        Raises:
             RequestError: too few samples for a line.
             WorkError: cancelled.
         """

@@ -54,7 +54,7 @@ def paired_difference(one: Evidence, other: Evidence) -> Measured:
     Both sets are resampled with the same rows, so that what the shared noise does to both does not
     widen the interval. Where it excludes 0, the two really differ at this n.
 
-    Errors:
+    Raises:
         RequestError: other numbers of samples, or other references.
     """
     if one.n != other.n:

@@ -42,7 +42,7 @@ def measure(
         progress: told how many samples have their features.
         should_stop: asked now and then.
 
-    Errors:
+    Raises:
         RequestError: unknown names, too few samples, a reference of another extractor.
         WorkError: cancelled, or a feature is not finite.
     """

@@ -99,7 +99,7 @@ def reference_from_images(
         keep: how many features the file carries at most (kernel distance, precision, recall need
             them); chosen by `seed`, kept in the order of the images.
 
-    Errors:
+    Raises:
         RequestError: fewer than two images.
         WorkError: cancelled, or a feature is not finite.
     """
@@ -131,7 +131,7 @@ def reference_from_features(
 def save_reference(folder: str | Path, reference: Reference) -> Path:
     """Write `<folder>/<extractor>.safetensors`, whole or not at all; the path comes back.
 
-    Errors:
+    Raises:
         WorkError: the file cannot be written.
     """
     folder = Path(folder)
@@ -158,7 +158,7 @@ def save_reference(folder: str | Path, reference: Reference) -> Path:
 def load_reference(path: str | Path) -> Reference:
     """Read what `save_reference` wrote.
 
-    Errors:
+    Raises:
         RequestError: the file is missing, damaged or something else.
     """
     path = Path(path)

@@ -24,7 +24,7 @@ def load_extractor(
         folder: of the system, None where it has none.
         device: where a network runs.
 
-    Errors:
+    Raises:
         RequestError: no such extractor, or its weights are not what they should be.
         WorkError: Inception's weights are nowhere to be had.
     """

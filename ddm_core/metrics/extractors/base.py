@@ -99,7 +99,7 @@ def extract_features(
         progress: told after every batch.
         should_stop: asked before every batch.
 
-    Errors:
+    Raises:
         RequestError: there are no samples.
         WorkError: cancelled, or a feature is not finite.
     """

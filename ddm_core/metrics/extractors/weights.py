@@ -71,7 +71,7 @@ class OwnNet(NamedTuple):
 def load_own(folder: Path) -> OwnNet:
     """The feature net of a checkpoint folder, on the CPU.
 
-    Errors:
+    Raises:
         RequestError: no such net, or a file is missing, damaged or of another system.
     """
     about = _manifest(folder / MANIFEST)

@@ -85,7 +85,7 @@ class NetworkExtractor(FeatureExtractorBase):
 def register_network(name: str) -> None:
     """Make `name` known to torch-fidelity; a second time does nothing.
 
-    Errors:
+    Raises:
         RequestError: another class holds the name.
     """
     known = FEATURE_EXTRACTORS_REGISTRY.get(name)
