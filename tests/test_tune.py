@@ -48,12 +48,18 @@ def test_it_is_confirmed_on_seeds_that_had_no_part_in_the_choice(
     measured: list[tuple[str, int]] = []
     plain = module._measure
 
-    def noted(bench: object, route: str, seed: int):  # type: ignore[no-untyped-def]
+    def noted(bench: object, route: str, seed: int, *place: int):  # type: ignore[no-untyped-def]
         measured.append((route, seed))
-        return plain(bench, route, seed)  # type: ignore[arg-type]
+        return plain(bench, route, seed, *place)  # type: ignore[arg-type]
 
+    told: list[tuple[int, int, str]] = []
+    settings = {"max_calls": 2.0, "num": 64, "steps": 4, "seed": 5}
     monkeypatch.setattr(module, "_measure", noted)
-    found = tuned("ring:experts=3", num=64, steps=4, seed=5)
+    found = tune("ring:experts=3", on_progress=lambda *one: told.append(one[:3]), **settings)  # type: ignore[arg-type]
+    # Whoever watches sees every route once, the two of the second set of seeds too.
+    assert list(dict.fromkeys(told)) == [
+        (done, len(measured), route) for done, (route, _) in enumerate(measured)
+    ]
     assert {seed for _, seed in measured[:-2]} == {5}
     assert measured[-2:] == [(found.chosen, 69), (found.rival, 69)]
     assert found.rival != found.chosen

@@ -6,7 +6,7 @@ choice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,7 +92,7 @@ class Tuned(NamedTuple):
 
 
 class _Bench(NamedTuple):
-    """What every candidate is measured with."""
+    """What every candidate is measured with; routes: how many are measured in all."""
 
     name: str
     system: System
@@ -102,7 +102,8 @@ class _Bench(NamedTuple):
     num: int
     steps: int
     device: str
-    on_progress: Callable[[str, Progress], None]
+    routes: int
+    on_progress: Callable[[int, int, str, Progress], None]
 
 
 def candidates(system: System, max_calls: float) -> list[str]:
@@ -147,27 +148,22 @@ def tune(
     extractor = extractor_of(system, "own", pick_device(device))
     metric = "fid" if system.is_image else "energy_distance"
     routes = candidates(system, max_calls)
-    place = [0, len(routes) + 2]
-
-    def tell(route: str, progress: Progress) -> None:
-        on_progress(place[0], place[1], route, progress)
-
     bench = _Bench(
         *(name, system, extractor, reference_of(system, extractor), metric, num, steps, device),
-        tell,
+        len(routes) + 2,
+        on_progress,
     )
     found: dict[str, tuple[float, Judged]] = {}
     failed: list[Candidate] = []
-    for route in routes:
+    for done, route in enumerate(routes):
         try:
-            calls, judged = _measure(bench, route, seed)
+            calls, judged = _measure(bench, route, seed, done)
             if calls <= max_calls + 0.5:  # nearest asks everybody once, at the first step
                 found[route] = (calls, judged)
         except Cancelled:
             raise
         except WorkError as error:
             failed.append(Candidate(route, float("nan"), None, str(error)))
-        place[0] += 1
     if not found:
         raise WorkError(f"no route could be sampled: {failed[0].failed if failed else 'too dear'}")
     best = min(found, key=lambda route: found[route][1].value)
@@ -175,7 +171,10 @@ def tune(
     ranked = sorted(found.items(), key=lambda pair: pair[1][1].value)
     rival = next((route for route, _ in ranked if route != chosen), chosen)
     # Seeds that no choice has seen.
-    (_, one), (_, other) = (_measure(bench, route, seed + num) for route in (chosen, rival))
+    (_, one), (_, other) = (
+        _measure(bench, route, seed + num, done)
+        for done, route in enumerate((chosen, rival), len(routes))
+    )
     difference, _ = statistics.difference_from_replicates(
         one.value - other.value,
         one.replicates - other.replicates,
@@ -228,7 +227,8 @@ def _cheapest(found: dict[str, tuple[float, Judged]], best: str, metric: str) ->
     return min(within, key=lambda route: (round(found[route][0], 3), found[route][1].value))
 
 
-def _measure(bench: _Bench, route: str, seed: int) -> tuple[float, Judged]:
+def _measure(bench: _Bench, route: str, seed: int, done: int) -> tuple[float, Judged]:
+    """Calls and quality of a route on the seeds from this one on; so many routes are done."""
     config = make_config(
         {
             "system": bench.name,
@@ -241,11 +241,16 @@ def _measure(bench: _Bench, route: str, seed: int) -> tuple[float, Judged]:
             "device": bench.device,
         }
     )
-    result = execute(config, lambda p: bench.on_progress(route, p), system=bench.system)
+
+    def tell(progress: Progress) -> None:
+        bench.on_progress(done, bench.routes, route, progress)
+
+    result = execute(config, tell, system=bench.system)
     calls = 1.0
     if "expert_calls" in result.trace:
         calls = float(result.trace["expert_calls"].sum()) / (bench.num * bench.steps)
-    images: Sequence[Any] | np.ndarray = result.images
-    tiles = np.moveaxis(result.images, -1, 1) if result.images.ndim == 4 else images
-    features = extract_features(bench.extractor, np.asarray(tiles))
+    images = result.images
+    if images.ndim == 4:
+        images = np.moveaxis(images, -1, 1)
+    features = extract_features(bench.extractor, images)
     return calls, judge(features, bench.reference, bench.metric, full=False)
