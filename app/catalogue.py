@@ -103,7 +103,6 @@ class Catalogue(NamedTuple):
     strategies: tuple[Component, ...]
     samplers: tuple[Component, ...]
     probes: tuple[Component, ...]
-    metrics: tuple[str, ...]
     checkpoints: str
     costs: Costs
 
@@ -259,7 +258,6 @@ def _parse(said: dict[str, Any]) -> Catalogue:
     return Catalogue(
         systems,
         **families,
-        metrics=tuple(said["metrics"]),
         checkpoints=said["folder"],
         costs=Costs.model_validate(said["costs"]),
     )
@@ -330,7 +328,6 @@ def main() -> None:
         "strategies": _components(STRATEGIES),
         "samplers": _components(SAMPLERS),
         "probes": _components(PROBES),
-        "metrics": [],
         "folder": str(shipped.checkpoints_folder()),
         "costs": registered_costs().model_dump(mode="json"),
         "made_of": made_of(),

@@ -74,7 +74,6 @@ def known(**changes: Any) -> dict[str, Any]:
         "strategies": [{"name": "full", "help": "All.", "fields": []}, top_k],
         "samplers": [{"name": "euler", "help": "Euler.", "fields": []}],
         "probes": [],
-        "metrics": [],
         "folder": "",
         "costs": registered_costs().model_dump(mode="json"),
         "made_of": made_of(),

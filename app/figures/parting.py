@@ -20,7 +20,6 @@ __all__ = [
     "ApartInfo",
     "PartingInfo",
     "apart_info",
-    "apart_table",
     "figure",
     "parting_info",
     "relative_distance",
@@ -170,11 +169,6 @@ def apart_info(
     low, high = wilson(share, len(distance))
     ends = float(share[0]), float(low[0]), float(high[0])
     return ApartInfo(*ends, len(distance), float(np.median(distance)))
-
-
-def apart_table(info: ApartInfo) -> pd.DataFrame:
-    """The share as a table of one row."""
-    return pd.DataFrame([info._asdict()])
 
 
 def figure(info: PartingInfo, look: Look, *, height: int = 380) -> go.Figure:
