@@ -12,10 +12,11 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import shutil
 import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -32,8 +33,11 @@ __all__ = [
     "owner_of",
     "remove_folder",
     "replace_file",
+    "replacing",
+    "sweep",
     "sync_file",
     "sync_folder",
+    "sync_tree",
     "told",
     "write_file",
 ]
@@ -49,6 +53,8 @@ _REASONS = {
     errno.EEXIST: "a file is where a folder should be",
 }
 _LOCK_SECONDS = 30.0
+#: What `replacing` writes, by a name of `owned`.
+_NEW = re.compile(r"\.new-.+-[0-9a-f]{6}\.[0-9a-f]{8}-[0-9]+-[0-9]+")
 
 
 @contextmanager
@@ -86,13 +92,31 @@ def sync_file(file: IO[bytes]) -> None:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Replace a file at once: a reader sees the old bytes or the new ones."""
+    with replacing(path) as fresh:
+        fresh.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Generator[Path]:
+    """The same for who writes the file by another hand: under the name that comes, beside it."""
     fresh = path.with_name(owned("new", path.name))
     try:
-        write_file(fresh, data)
+        yield fresh
+        with fresh.open("rb+") as file:
+            sync_file(file)
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what processes that were killed while they replaced a file have left in a folder."""
+    # Where the folder is not ours to change, or gone by now, it stays as it is.
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if _NEW.fullmatch(name) and not alive(owner_of(name)):
+                (folder / name).unlink(missing_ok=True)
 
 
 def sync_folder(path: Path) -> None:
@@ -104,6 +128,15 @@ def sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until all that a folder holds is on the disk."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with Path(place, name).open("rb+") as file:
+                sync_file(file)
+        sync_folder(Path(place))
 
 
 def remove_folder(path: Path) -> None:

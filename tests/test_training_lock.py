@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from safetensors.torch import load_file
 from ddm_core import disk
 from ddm_core.errors import RequestError, WorkError
 from ddm_core.training import TrainConfig, TrainProgress, train_system
+from ddm_core.training.loop import write_tensors
 from ddm_core.training.plan import Plan
 
 TINY = TrainConfig("digits", experts=2, steps=2, batch=4, workers=1, monolith=False, device="cpu")
@@ -127,3 +131,40 @@ def test_a_failed_request_does_not_decide_the_next(
     for name in ("data", "clusters", "assignment"):
         one, other = (load_file(there / f"{name}.safetensors") for there in (found, expected))
         assert all(torch.equal(one[key], other[key]) for key in one | other), name
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What was waited for until it was on the disk, as inodes."""
+    inodes: list[int] = []
+    fsync = os.fsync
+
+    def noted(handle: int) -> None:
+        inodes.append(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    return inodes
+
+
+def test_tensors_are_on_the_disk_before_they_take_their_place(
+    tmp_path: Path, synced: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "part.safetensors"
+    write_tensors(path, {"a": torch.zeros(3)}, {"part": "x"})
+    assert synced == [path.stat().st_ino, tmp_path.stat().st_ino]
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(disk, "sync_file", Mock(side_effect=full))
+    with pytest.raises(WorkError, match=r"part\.safetensors cannot be written"):
+        write_tensors(path, {"a": torch.ones(3)}, {})
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    assert torch.equal(load_file(path)["a"], torch.zeros(3))
+
+
+def test_a_checkpoint_is_on_the_disk_before_its_parts_are_removed(
+    tmp_path: Path, synced: list[int]
+) -> None:
+    out = train_system(at(tmp_path), progress=silent)
+    for path in (out, *out.rglob("*"), tmp_path):
+        assert path.stat().st_ino in synced, path
+    assert synced[-1] == tmp_path.stat().st_ino

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ddm_core import disk
 from ddm_core.errors import RequestError
 from ddm_core.systems.checkpoint import load_checkpoint
 from ddm_core.systems.manifest import write_manifest
@@ -47,11 +48,14 @@ def assemble(plan: Plan, folder: Path, out: Path, figures: dict[str, Any]) -> Pa
         shutil.copyfile(path, beside / path.relative_to(folder))
     write_manifest(beside, _manifest(plan, folder, figures))
     load_checkpoint(beside)
+    # The parts are deleted at the end: by then what was made of them must be on the disk.
+    disk.sync_tree(beside)
     old = out.with_name(f"{out.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():
         out.rename(old)
     beside.rename(out)
+    disk.sync_folder(out.parent)
     shutil.rmtree(old, ignore_errors=True)
     shutil.rmtree(folder)
     return out

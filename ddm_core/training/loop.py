@@ -13,7 +13,6 @@ References:
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from ddm_core import disk
 from ddm_core.errors import WorkError
 
 __all__ = ["Objective", "Recipe", "fit", "generator", "write_tensors"]
@@ -64,12 +64,10 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, str])
         WorkError: the disk is full or the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        save_file({key: value.contiguous() for key, value in tensors.items()}, beside, facts)
-        beside.replace(path)
+        with disk.replacing(path) as fresh:
+            save_file({key: value.contiguous() for key, value in tensors.items()}, fresh, facts)
     except (OSError, SafetensorError) as error:
-        beside.unlink(missing_ok=True)
         raise WorkError(f"{path} cannot be written: {error}") from None
 
 
