@@ -354,6 +354,9 @@ class Store:
         known = self._known.get(name)
         if known is not None and known[0] == stamp:
             return known
+        # Looked at once for every run, as it is read: whoever is killed while changing a record
+        # leaves nothing that could be seen from above.
+        disk.sweep(folder)
         record = read_record(folder)
         if record.id != name:
             raise RequestError(f"{folder} holds the record of another run")

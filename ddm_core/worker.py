@@ -295,6 +295,8 @@ def work(root: Path, lane: str, idle: float) -> None:
         lane: the device whose jobs these are.
     """
     queue, store, kept = Queue(root), Store(root), Kept()
+    for folder in (root / ".jobs").glob("*"):
+        disk.sweep(folder)  # what the one before it was killed over
     warm = threading.Thread(target=_warm, daemon=True)
     last, beaten = time.monotonic(), -math.inf
     while root.is_dir():

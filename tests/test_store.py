@@ -187,6 +187,18 @@ def test_what_a_killed_delete_left_is_swept(store: Store) -> None:
     assert hidden(store) == []
 
 
+def test_what_a_killed_change_left_is_swept_and_no_change_in_progress(store: Store) -> None:
+    folder = store.folder(store.save(made_up()).id)
+    dead, alive = disk.owner().partition("-")[0] + "-1-1", disk.owner()
+    left = folder / f".new-run.json-abcdef.{dead}"
+    others = {f".new-run.json-abcdef.{alive}", ".new-run.json-abcdef.00000000-1-1", ".new-mine"}
+    for path in (left, *(folder / name for name in others)):
+        path.touch()
+    assert len(Store(store.root).runs()) == 1
+    assert not left.exists()
+    assert {path.name for path in folder.glob(".*")} == others
+
+
 SAVES_UNTIL_KILLED = """
     import os, random, signal, sys, time
     from pathlib import Path

@@ -152,3 +152,14 @@ def test_a_worker_that_was_taken_for_dead_and_has_no_heir_goes_on(alone: Jobs) -
     assert not queue.lives("cpu")
     assert queue.beat("cpu")
     assert queue.lives("cpu")
+
+
+def test_a_worker_sweeps_what_the_one_before_it_was_killed_over(alone: Jobs) -> None:
+    assert Queue(alone.root).enter("cpu")
+    folder = alone.root / ".jobs" / "j"
+    folder.mkdir(parents=True)
+    dead = disk.owner().partition("-")[0] + "-1-1"
+    (folder / f".new-preview.png-abcdef.{dead}").touch()
+    (folder / "preview.png").touch()
+    work(alone.root, "cpu", 0.0)
+    assert [path.name for path in folder.iterdir()] == ["preview.png"]
