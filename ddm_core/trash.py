@@ -6,9 +6,11 @@ back at once. A run moves by one rename: a killed process leaves it here or ther
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -46,11 +48,10 @@ class Batch(NamedTuple):
 def folder_bytes(folder: Path) -> int:
     """Bytes of all files in a folder; 0 of one that is gone."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.lstat().st_size if path.is_file() else 0
-        except OSError:  # deleted meanwhile
-            continue
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # deleted meanwhile
+                total += os.lstat(os.path.join(place, name)).st_size
     return total
 
 
@@ -69,7 +70,10 @@ class Trash:
         """What was deleted, latest first."""
         found: list[Batch] = []
         for name in sorted(self._names(), reverse=True):
-            inside = (path.name for path in (self._folder / name).iterdir())
+            try:
+                inside = os.listdir(self._folder / name)
+            except FileNotFoundError:  # put back, or gone for good, since its name was read
+                continue
             runs = sorted(one for one in inside if RUN_ID.fullmatch(one))
             if runs:
                 size = folder_bytes(self._folder / name)

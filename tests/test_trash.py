@@ -110,6 +110,27 @@ def test_nothing_is_deleted_where_one_is_unknown_or_none_is_named(store: Store) 
     assert store.trash.batches() == []
 
 
+def test_what_another_process_takes_away_meanwhile_is_passed_over(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = store.delete([store.save(made_up()).id])
+    (there,) = store.trash.batches()
+    names = store.trash._names()
+    monkeypatch.setattr(store.trash, "_names", lambda: ["20200101-000000-abcdef", *names])
+    assert [one.id for one in store.trash.batches()] == [batch]
+
+    walk, gone = os.scandir, store.root / ".deleted" / batch / there.runs[0]
+
+    def overtaken(path: object) -> object:
+        found = walk(path)
+        if gone.exists():
+            gone.replace(store.root / "elsewhere")
+        return found
+
+    monkeypatch.setattr(os, "scandir", overtaken)
+    assert trash_module.folder_bytes(store.root / ".deleted") == 0
+
+
 DELETES_UNTIL_KILLED = """
     import os, random, signal, sys, time
     from pathlib import Path
