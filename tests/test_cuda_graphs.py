@@ -31,7 +31,7 @@ def test_a_network_on_a_cpu_is_itself() -> None:
     assert net not in cuda_graphs._passes
 
 
-def test_nobody_runs_before_he_is_asked() -> None:
+def test_nothing_runs_before_it_is_asked_for() -> None:
     """What one expert needs is free again before the next one begins."""
     nets = [Double(), Double()]
     with torch.no_grad(), replaying():

@@ -33,9 +33,8 @@ class Nearest(Router):
     logit_k = log proportion_k - |phi(x0_hat) - mu_k|^2 / (2 spread^2)
 
     phi is the space in which the clusters were found, spread that of the data around their own
-    centroid there, per feature. x0_hat is the last prediction; before the first it is the mean over
-    all experts, which costs K calls. The fitted temperature is that of the mean over all experts,
-    with the prior.
+    centroid there, per feature. x0_hat is the last prediction; before the first it is the mean of
+    all experts, which costs K calls. The fitted temperature is that of this mean, with the prior.
     """
 
     name = "nearest"

@@ -39,8 +39,8 @@ def load_checkpoint(folder: Path) -> System:
     start = schedule.alpha_sigma(torch.tensor(schedule.t_max))
     if manifest.prediction == "eps" and float(start[0]) == 0:
         raise RequestError(
-            f"{folder / MANIFEST}: the path '{manifest.schedule}' begins with nothing but noise, of "
-            "which prediction 'eps' tells no image; there are: v, x_0"
+            f"{folder / MANIFEST}: the path '{manifest.schedule}' begins with nothing but noise, "
+            "where prediction 'eps' tells nothing of the image; there are: v, x_0"
         )
 
     def denoiser(name: str, network: Network) -> Denoiser:
