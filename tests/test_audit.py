@@ -19,8 +19,10 @@ from ddm_core.analysis import crew as crew_module
 from ddm_core.analysis import parts as parts_module
 from ddm_core.analysis import plan as plan_module
 from ddm_core.analysis.audit import State, audit
+from ddm_core.analysis.findings import Measurements
 from ddm_core.analysis.parts import Part, load_part
 from ddm_core.analysis.plan import Request
+from ddm_core.analysis.sections import alignment
 from ddm_core.cli import run
 from ddm_core.denoise import Denoiser
 from ddm_core.errors import RequestError
@@ -159,6 +161,31 @@ def test_buckets_say_which_samples_they_hold(ring: tuple[Document, Store]) -> No
         assert len(some) == bucket["n"]
         assert bucket["low"] - 1e-6 <= spread[some].min()
         assert spread[some].max() <= bucket["high"] + 1e-6
+
+
+def test_evidence_is_of_all_routes_that_are_not_of_the_map_alone(
+    ring: tuple[Document, Store],
+) -> None:
+    """A router's temperature may be what a route is about: its kind says why it was measured."""
+    steps = np.ones((3, 5))
+    series = dict.fromkeys(("chosen", "not_chosen", "hit", "rank", "share"), steps)
+    t, usage = np.array([1.0, 0.6, 0.3]), np.full((3, 2), 0.5)
+    part = Part("", None, None, 1.0, 1.0, "", np.zeros((5, 2)), t, series, usage, {}, {}, b"")
+    kept, mapped = "exact:temperature=fitted/full", "exact:temperature=4/full"
+    both = dict.fromkeys((kept, mapped))
+    m: Any = Measurements(
+        *(dict.fromkeys(both, part), both, {}, "fid", "top_k:k=1", "full", None, None, "", None),
+        mapped=frozenset({mapped}),
+    )  # pyright: ignore[reportArgumentType]
+    assert [one["router"] for one in alignment(m)["routes"]] == [kept]
+    document, _ = ring
+    own = {route["router"] for route in document["routes"] if route["kind"] != "map"}
+    for section, rows in (("alignment", "routes"), ("accuracy", "loss")):
+        assert {one["router"] for one in document[section][rows]} <= own
+        assert len(document[section][rows]) > 3
+    across = document["disagreement"]["across"]
+    assert across == document["claims"][3]["tests"][-1]["estimate"]
+    assert across["n"] <= len(document["routes"])
 
 
 def test_every_route_is_measured_on_real_data_too(ring: tuple[Document, Store]) -> None:

@@ -35,6 +35,7 @@ class Check(NamedTuple):
         effect_size: Cohen's d_z where samples are paired.
         p: two-sided.
         decides: whether the verdict rests on it; others are shown beside.
+        over: what n counts.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Check(NamedTuple):
     effect_size: float | None
     p: float | None
     decides: bool = True
+    over: Literal["samples", "routes"] = "samples"
 
 
 class Claim(NamedTuple):

@@ -12,7 +12,7 @@ from ddm_core.analysis.crew import Kit
 from ddm_core.analysis.findings import Measurements, claims_of
 from ddm_core.analysis.health import health
 from ddm_core.analysis.league import league
-from ddm_core.analysis.numbers import DEFINITIONS, Judged, numbers_of
+from ddm_core.analysis.numbers import DEFINITIONS, Judged, curve, numbers_of
 from ddm_core.analysis.paradox import data_uri, paradox_map
 from ddm_core.analysis.parts import Part
 from ddm_core.analysis.plan import Entry, Plan
@@ -73,9 +73,11 @@ def document(
         no_truth,
         kit.reference,
         confidence_of(system.folder),
+        frozenset(one.entry.router for one in own if one.entry.kind == "map"),
     )
     check()
-    claims = decide(claims_of(m))
+    claims = claims_of(m)
+    across = next((one.estimate for one in claims[3].tests if one.over == "routes"), None)
     router = quality_document(truth, system.default_router) if truth is not None else None
     fitted = None if router is None else Estimate(**router["temperature"])
     mapped = [(e, part, judged) for e, part, judged in measured if judged is not None]
@@ -85,13 +87,13 @@ def document(
         **about,
         "plan": _plan(plan, system, metric, m, truth, no_truth),
         "health": health(system, m),
-        "claims": claims,
+        "claims": decide(claims),
         "routes": [_route(one, losses, system) for one in own],
         "definitions": {name: one._asdict() for name, one in DEFINITIONS.items()},
         "alignment": alignment(m),
         "accuracy": accuracy(m),
         "router": router,
-        "disagreement": disagreement(m, _images(own, m, kit.store), claims[3]["tests"]),
+        "disagreement": disagreement(m, _images(own, m, kit.store), across),
         "league": league(m, losses),
         "map": paradox_map(
             plan,
@@ -222,8 +224,6 @@ def _transitions(part: Part) -> Any:
 
 
 def _mean(values: Array) -> dict[str, Any]:
-    from ddm_core.analysis.numbers import curve
-
     return curve(np.asarray(values)[None])[0].to_json()
 
 

@@ -42,6 +42,7 @@ class Measurements(NamedTuple):
         reference: real data, as the metric sees them.
         confidence: of the system's own classifier, features [sample, feature] -> largest
             probability [sample]; None where it has none.
+        mapped: routes that are only there for the paradox map.
     """
 
     parts: Mapping[str, Part]
@@ -55,6 +56,7 @@ class Measurements(NamedTuple):
     no_truth: str
     reference: Reference
     confidence: Callable[[Array], Array] | None = None
+    mapped: frozenset[str] = frozenset()
 
     @property
     def title(self) -> str:
@@ -304,6 +306,7 @@ def _across(m: Measurements) -> Check | None:
         None,
         p,
         decides=False,
+        over="routes",
     )
 
 

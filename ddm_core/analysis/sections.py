@@ -36,7 +36,7 @@ def alignment(m: Measurements) -> dict[str, Any]:
     for distance, suffix in DISTANCES.items():
         for route in m.judged:
             series = m.parts[route].series
-            if f"chosen{suffix}" not in series or "temperature" in route:
+            if f"chosen{suffix}" not in series or route in m.mapped:
                 continue
             times = plain(m.parts[route].t)
             experts = m.parts[route].usage.shape[1]
@@ -66,7 +66,7 @@ def _noised(m: Measurements, truth: Truth) -> list[dict[str, Any]]:
         ("cluster_distance_noised", truth.distance_noised, _SAYS["cluster_distance_noised"]),
     ):
         for route, weights in m.weights.items():
-            if "temperature" in route:
+            if route in m.mapped:
                 continue
             found, share = aligned(weights, values)
             experts = weights.shape[2]
@@ -103,7 +103,7 @@ def accuracy(m: Measurements) -> dict[str, Any] | None:
     routes: list[dict[str, Any]] = []
     loss: list[dict[str, Any]] = []
     for route, weights in m.weights.items():
-        if "temperature" in route:
+        if route in m.mapped:
             continue
         chosen, other = chosen_against_not(m.truth, weights)
         if np.isfinite(other).any():
@@ -141,13 +141,13 @@ def accuracy(m: Measurements) -> dict[str, Any] | None:
 
 
 def disagreement(
-    m: Measurements, images: Mapping[str, Array], checks: Sequence[Mapping[str, Any]]
+    m: Measurements, images: Mapping[str, Array], across: Estimate | None
 ) -> dict[str, Any]:
     """Where experts disagree: in time, in the image, in which samples.
 
     Arguments:
         images: uint8 samples [sample, height, width, channel] of routes whose pictures are known.
-        checks: of the fourth claim, whose correlations are shown here too.
+        across: of disagreement with quality over the routes, as the fourth claim has it.
     """
     routes: list[dict[str, Any]] = []
     times: list[float] = []
@@ -174,12 +174,11 @@ def disagreement(
                 "p_doubt": sure_p,
             }
         )
-    across = next((c["estimate"] for c in checks if "routes" in c["name"]), None)
     return {
         "times": times,
         "routes": routes,
         "pixels": _pixels(m),
-        "across": across,
+        "across": None if across is None else across.to_json(),
         "noising": _disagreement_noised(m),
     }
 
