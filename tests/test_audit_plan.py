@@ -65,13 +65,12 @@ def test_who_names_samples_and_no_time_gets_the_whole_map(monkeypatch: pytest.Mo
     patient = make_plan(Request(system="digits", num=64), system)
     assert patient.temperatures == plan_module.TEMPERATURES
     assert patient.truth_images == MOST
-    assert [one.split(" that ")[0] for one in patient.given_up] == [
-        "64 samples per route take longer than the 600 s"
-    ]
+    assert patient.given_up == ()
     hurried = make_plan(Request(system="digits", num=64, budget=600), system)
     assert len(hurried.temperatures) < len(patient.temperatures)
     assert hurried.truth_images < patient.truth_images
     assert any("temperatures" in one for one in hurried.given_up)
+    assert any("take longer than the 600 s" in one for one in hurried.given_up)
 
 
 def test_what_is_given_up_first_is_what_nobody_sees_on_the_map(

@@ -387,6 +387,6 @@ def _given_up(
     missing = [f"{t:g}" for t in TEMPERATURES if t not in temperatures and t != 1.0]
     if missing:
         out.append(f"the map's router temperatures {', '.join(missing)} were left out")
-    if affordable < num:
+    if affordable < num and (request.num is None or request.budget is not None):
         out.append(f"{num} samples per route take longer than the {budget:.0f} s that were given")
     return out
