@@ -21,8 +21,8 @@ from app.figures.look import Look
 from app.figures.routes_scatter import Point, ScatterInfo
 from app.figures.subjects import Subject
 from ddm_core.errors import RequestError, unknown
+from ddm_core.intervals import Estimate
 from ddm_core.plots import Shown
-from ddm_core.summary import Estimate
 
 __all__ = ["ComparisonPlots", "RunPlots"]
 

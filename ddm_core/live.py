@@ -26,8 +26,8 @@ import xarray as xr
 from ddm_core import wire
 from ddm_core.config import RunConfig
 from ddm_core.errors import RequestError, WorkError
+from ddm_core.intervals import Estimate
 from ddm_core.stamps import Stamp, folder_of, stamp
-from ddm_core.summary import Estimate
 
 __all__ = ["Answer", "Live", "Overtaken"]
 

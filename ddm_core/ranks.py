@@ -6,11 +6,9 @@ import math
 
 import numpy as np
 
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate, normal_interval
 
 __all__ = ["rank_correlation", "standard_ranks"]
-
-_NORMAL = 1.959963984540054  # 97.5% quantile of the standard normal: two-sided 95%
 
 
 def standard_ranks(values: np.ndarray) -> np.ndarray:
@@ -41,5 +39,5 @@ def rank_correlation(x: np.ndarray, y: np.ndarray) -> Estimate:
     rho = float(standard_ranks(x) @ standard_ranks(y))
     error = math.sqrt((1 + rho**2 / 2) / (n - 3))
     z = math.atanh(min(max(rho, -1 + 1e-12), 1 - 1e-12))
-    low, high = math.tanh(z - _NORMAL * error), math.tanh(z + _NORMAL * error)
-    return Estimate(rho, low, high, n, method)
+    low, high = normal_interval(z, error)
+    return Estimate(rho, math.tanh(low), math.tanh(high), n, method)

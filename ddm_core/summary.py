@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from ddm_core.intervals import Estimate, estimate_mean, estimate_median
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Estimate", "mean_of", "summarize"]
-
-_NORMAL = 1.959964  # 97.5% quantile of the standard normal: two-sided 95%
-
-
-class Estimate(NamedTuple):
-    """A number with its uncertainty.
-
-    Arguments:
-        value: None where there is nothing finite to say.
-        low, high: 95% interval, or None where samples tell none.
-        n: samples it rests on.
-        method: how value and interval were made.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    method: str
-
-    def to_json(self) -> dict[str, float | int | str | None]:
-        """As run.json has it."""
-        return dict(self._asdict())
+__all__ = ["mean_of", "summarize"]
 
 
 def summarize(trace: xr.Dataset, seconds: float) -> dict[str, Estimate]:
@@ -61,18 +39,18 @@ def summarize(trace: xr.Dataset, seconds: float) -> dict[str, Estimate]:
     out: dict[str, Estimate] = {}
     selected = _by_sample(trace, "selected_distance")
     if selected is not None:
-        out["selected_distance"] = _mean(selected, "mean over steps")
+        out["selected_distance"] = estimate_mean(selected, "mean over steps")
     if selected is not None and "cluster_distance" in trace:
         every = trace["cluster_distance"].transpose("step", "sample", "expert").values
         chance = np.where(np.isnan(selected), np.nan, every.mean(axis=2).mean(axis=0))
-        out["chance_distance"] = _mean(chance, "mean over steps and experts")
-        out["selected_minus_chance"] = _mean(
+        out["chance_distance"] = estimate_mean(chance, "mean over steps and experts")
+        out["selected_minus_chance"] = estimate_mean(
             selected - chance, "paired by sample: selected_distance - chance_distance"
         )
     if "cluster_distance_noised" in trace and "weights" in trace:
         noised = trace["cluster_distance_noised"]
         away = (trace["weights"] * noised).sum("expert") - noised.mean("expert")
-        out["selected_minus_chance_noised"] = _mean(
+        out["selected_minus_chance_noised"] = estimate_mean(
             away.transpose("step", "sample").values.astype(float).mean(axis=0),
             "paired by sample: sum_k w_k d_k - mean_k d_k with d_k = |x_t - alpha_t mu_k|",
         )
@@ -81,14 +59,15 @@ def summarize(trace: xr.Dataset, seconds: float) -> dict[str, Estimate]:
         out["nearest_selected_chance"] = _share(
             chosen.values.astype(float).mean(axis=0), "share of experts chosen; mean over steps"
         )
-    for name, how in (("nearest_selected", _share), ("disagreement", _mean), ("entropy", _mean)):
+    for name in ("nearest_selected", "disagreement", "entropy"):
         values = _by_sample(trace, name)
         if values is not None:
+            how = _share if name == "nearest_selected" else estimate_mean
             out[name] = how(values, "mean over steps")
     if "perturbation_growth" in trace:
         growth = trace["perturbation_growth"].isel(step=-1).values.astype(float)
-        out["perturbation_growth"] = _mean(growth, "at the last step")
-        out["perturbation_growth_median"] = _median(growth, "at the last step")
+        out["perturbation_growth"] = estimate_mean(growth, "at the last step")
+        out["perturbation_growth_median"] = estimate_median(growth, "at the last step")
     out |= _sensitivity(trace)
     samples = _samples(trace)
     if "expert_calls" in trace and samples:
@@ -109,7 +88,7 @@ def mean_of(trace: xr.Dataset, name: str) -> Estimate:
     values = _by_sample(trace, name)
     if values is None:
         raise KeyError(name)
-    return _mean(values, "mean over steps")
+    return estimate_mean(values, "mean over steps")
 
 
 def _sensitivity(trace: xr.Dataset) -> dict[str, Estimate]:
@@ -130,17 +109,19 @@ def _sensitivity(trace: xr.Dataset) -> dict[str, Estimate]:
             continue
         growth = trace[name].isel(step=-1).values.astype(float)
         if growth_name:
-            out[growth_name] = _mean(growth, f"at the last step, {how}")
+            out[growth_name] = estimate_mean(growth, f"at the last step, {how}")
         with np.errstate(divide="ignore", invalid="ignore"):
             exponent = np.log(growth) / (t[0] - t[-1])
-        out[exponent_name] = _mean(exponent, f"ln(growth) / T, {how}")
+        out[exponent_name] = estimate_mean(exponent, f"ln(growth) / T, {how}")
     if "local_lipschitz" in trace:
         local = trace["local_lipschitz"].transpose("step", "sample").values.astype(float)
-        out["local_lipschitz"] = _mean(local.mean(axis=0), "sigma_max(dv/dx), mean over steps")
-        out["local_lipschitz_max"] = _mean(local.max(axis=0), "sigma_max(dv/dx), max over steps")
-        out["effective_lipschitz"] = _mean(
-            (-np.diff(t)[:, None] * local).sum(axis=0), "sum_i |dt_i| sigma_max(dv/dx)_i"
-        )
+        path = (-np.diff(t)[:, None] * local).sum(axis=0)
+        for lipschitz, values, how in (
+            ("local_lipschitz", local.mean(axis=0), "sigma_max(dv/dx), mean over steps"),
+            ("local_lipschitz_max", local.max(axis=0), "sigma_max(dv/dx), max over steps"),
+            ("effective_lipschitz", path, "sum_i |dt_i| sigma_max(dv/dx)_i"),
+        ):
+            out[lipschitz] = estimate_mean(values, how)
     return out
 
 
@@ -172,43 +153,10 @@ def _by_sample(trace: xr.Dataset, name: str) -> np.ndarray | None:
     return trace[name].transpose("step", "sample").values.astype(float).mean(axis=0)
 
 
-def _mean(values: np.ndarray, what: str) -> Estimate:
-    seen = values[~np.isnan(values)]
-    method = f"{what}; mean over samples, 95% normal interval"
-    if len(seen) == 0:
-        return Estimate(None, None, None, 0, method)
-    # Infinite growth is a finding, not a fault: it becomes null, without a warning on the way.
-    with np.errstate(invalid="ignore", over="ignore"):
-        mean = float(seen.mean())
-        if len(seen) < 2:
-            return Estimate(_finite(mean), None, None, len(seen), method)
-        half = _NORMAL * float(seen.std(ddof=1)) / math.sqrt(len(seen))
-    return Estimate(_finite(mean), _finite(mean - half), _finite(mean + half), len(seen), method)
-
-
 def _share(values: np.ndarray, what: str) -> Estimate:
     """A mean of shares: no share is below 0 or above 1, however few samples there are."""
-    found = _mean(values, what)
+    found = estimate_mean(values, what)
     if found.low is None or found.high is None:
         return found
     method = f"{found.method}, cut to [0, 1]"
     return found._replace(low=max(0.0, found.low), high=min(1.0, found.high), method=method)
-
-
-def _median(values: np.ndarray, what: str) -> Estimate:
-    seen = np.sort(values[~np.isnan(values)])
-    n = len(seen)
-    method = f"{what}; median over samples, 95% interval from order statistics"
-    if n == 0:
-        return Estimate(None, None, None, 0, method)
-    middle = _finite(float(np.median(seen)))
-    if n < 6:  # Not even the extremes of five samples enclose the median with 95%.
-        return Estimate(middle, None, None, n, method)
-    half = _NORMAL * math.sqrt(n) / 2
-    low = max(0, math.floor(n / 2 - half))
-    high = min(n - 1, math.ceil(n / 2 + half))
-    return Estimate(middle, _finite(float(seen[low])), _finite(float(seen[high])), n, method)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -8,8 +8,8 @@ from ddm_core.analysis import plan as plan_module
 from ddm_core.analysis.claims import Check, Claim, decide
 from ddm_core.analysis.plan import FEWEST, MOST, Request, make_plan, parse_budget
 from ddm_core.errors import RequestError
+from ddm_core.intervals import Estimate
 from ddm_core.routes import parse_route
-from ddm_core.summary import Estimate
 from ddm_core.systems import load_system
 
 

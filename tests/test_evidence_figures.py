@@ -14,7 +14,7 @@ from app.audits.files import Audit, read
 from app.figures import across, bands, buckets, losses, over_time, reliability
 from app.figures.bands import CHANCE, CHOSEN, BandsInfo, Panel, as_band
 from app.figures.look import Look
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 LOOKS = (Look(), Look(dark=True))
 

@@ -29,6 +29,7 @@ from app.figures import (
 from app.figures.look import Look, expert_colour, expert_colours, plain, run_style
 from app.figures.subjects import AXES, Subject, band, measured, rows
 from app.pictures import grid, png, sprite, strip, thinned
+from ddm_core.intervals import wilson_interval
 
 STEPS, SAMPLES, EXPERTS, SHOWN = 7, 5, 3, 4
 LOOKS = (Look(False), Look(True))
@@ -110,7 +111,7 @@ def test_flags_become_shares_with_wilson_intervals(trace: xr.Dataset) -> None:
     assert (line.low <= line.middle).all()
     assert (line.high >= line.middle).all()
     # Wilson's interval of 1 of 1: (0.2065, 1).
-    low, high = series.wilson(np.array([1.0]), 1)
+    low, high = wilson_interval(np.array([1.0]), 1)
     np.testing.assert_allclose([low[0], high[0]], [0.20654, 1.0], atol=1e-4)
 
 

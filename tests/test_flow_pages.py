@@ -26,11 +26,11 @@ from app.figures.subjects import Subject
 from ddm_core.analysis.field import PUSH, field_of
 from ddm_core.analysis.field_file import field_path, save_field
 from ddm_core.config import make_config
+from ddm_core.intervals import Estimate
 from ddm_core.jobs import Jobs
 from ddm_core.records import RunRecord
 from ddm_core.run import execute
 from ddm_core.store import Store
-from ddm_core.summary import Estimate
 from ddm_core.worker import work
 
 

@@ -14,6 +14,7 @@ from feature_sets import Array, normal, real
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from ddm_core.errors import RequestError, WorkError
+from ddm_core.intervals import wilson_interval
 from ddm_core.metrics import (
     METRICS,
     Evidence,
@@ -28,9 +29,9 @@ from ddm_core.metrics.fidelity import (
     precision_recall,
 )
 from ddm_core.metrics.frechet import frechet_replicates
-from ddm_core.metrics.intervals import random_halves, resample_counts, wilson_interval
 from ddm_core.metrics.kid import cubic
 from ddm_core.metrics.precision_recall import recall_replicates
+from ddm_core.metrics.resampling import random_halves, resample_counts
 from ddm_core.metrics.two_sample import two_sample
 from ddm_core.registry import load_plugin
 

@@ -19,12 +19,12 @@ from ddm_core.analysis.switching import (
     Leading,
     dwells,
     leading,
-    mean_of,
     order_of,
     share_of,
     stages_of,
     transitions,
 )
+from ddm_core.intervals import estimate_mean
 
 K = 4
 
@@ -179,14 +179,14 @@ def test_patterns_that_are_alike_stand_together() -> None:
 
 def test_intervals_are_those_of_the_books() -> None:
     values = np.array([0.0, 1.0, 1.0, 4.0])
-    mean = mean_of(values, "x")
+    mean = estimate_mean(values, "x")
     assert mean.value == 1.5
     assert mean.low is not None
     assert 1.5 - mean.low == pytest.approx(1.959964 * np.sqrt(3) / 2)
     share = share_of(8, 10, "x")
     # Wilson's interval of 8 of 10: (0.490, 0.943).
     assert (share.low, share.high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
-    assert mean_of(np.zeros(0), "x").value is None
+    assert estimate_mean(np.zeros(0), "x").value is None
 
 
 def test_the_same_sample_is_in_the_same_row_of_all_runs(subjects: list[Subject]) -> None:

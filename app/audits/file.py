@@ -26,7 +26,7 @@ from app.audits.untrusted import (
     Text,
     same,
 )
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 __all__ = [
     "Accuracy",

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 __all__ = [
     "NOTHING",

@@ -17,7 +17,7 @@ from app.figures.claims import finite, written
 from app.figures.look import Look, alpha, base_figure, plain
 from app.figures.placing import places
 from app.figures.stretch import Stretch, stretch
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 __all__ = [
     "AcrossInfo",

@@ -13,6 +13,7 @@ from plotly.subplots import make_subplots
 from app.figures.look import Look, alpha, base_figure, plain, run_style
 from app.figures.subjects import Band, Subject, axis_of, band, measured, rows
 from app.figures.time_axis import over_time
+from ddm_core.intervals import Z
 
 __all__ = ["AlignmentInfo", "Panel", "alignment_info", "chosen_and_not", "figure", "table"]
 
@@ -85,7 +86,7 @@ def alignment_info(
         distance = measured(trace[name].sel(sample=seeds))
         chosen, others, chance = chosen_and_not(weights, distance)
         gain = ((chance - chosen) / chance).mean(axis=0)
-        half = 1.96 * gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.nan
+        half = Z * gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.nan
         mean = float(gain.mean()) if len(gain) else np.nan
         has_others = np.isfinite(others).any(axis=0)
         panels.append(

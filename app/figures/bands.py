@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from app.figures.claims import finite, written
 from app.figures.look import Look, alpha, base_figure, plain
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 __all__ = [
     "CHANCE",

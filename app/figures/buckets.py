@@ -13,7 +13,7 @@ from app.audits.evidence import DisagreementRoute
 from app.figures.bands import CHOSEN, role_colour
 from app.figures.claims import finite, written
 from app.figures.look import Look, alpha, base_figure, plain
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 __all__ = ["BucketRow", "bucket_rows", "buckets_figure", "buckets_table", "finding"]
 

@@ -13,7 +13,7 @@ from app.figures.claims import finite, written
 from app.figures.look import Look, base_figure, plain
 from app.figures.mixing import mix_colour, mixed
 from app.figures.stretch import Stretch
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 __all__ = ["Curve", "CurvesInfo", "curves_info", "figure", "table"]
 

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 from app.figures.leaders import LeadersPanel
 from app.figures.look import Look, alpha, base_figure, expert_colour, plain, run_style
 from ddm_core.analysis.switching import dwells
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 __all__ = [
     "DwellInfo",

@@ -12,9 +12,8 @@ import xarray as xr
 from plotly.subplots import make_subplots
 
 from app.figures.look import Look, base_figure, expert_colour, plain, run_style
-from ddm_core.analysis.switching import mean_of
+from ddm_core.intervals import Estimate, estimate_mean
 from ddm_core.records import RunRecord
-from ddm_core.summary import Estimate
 
 __all__ = [
     "GROUNDS",
@@ -114,7 +113,7 @@ def _lipschitz(trace: xr.Dataset, flow: xr.Dataset) -> tuple[Estimate, pd.Series
         where, name, what = (flow, "path_lipschitz", "sigma_max(dv/dx), mean over steps")
     values = where[name].transpose("step", "sample").values.astype(np.float64).mean(axis=0)
     each = pd.Series(values, index=where["sample"].values).dropna()
-    return mean_of(each.to_numpy(), what), each
+    return estimate_mean(each.to_numpy(), what), each
 
 
 def _distance(record: RunRecord) -> Estimate:
@@ -164,7 +163,7 @@ def finding(info: FlowInfo) -> str:
 
 def _steeper(smooth: FlowPanel, other: FlowPanel) -> bool:
     """Whether the other flow is the steeper one, sample by sample: both start from one noise."""
-    more = mean_of((other.steep - smooth.steep).dropna().to_numpy(), "difference")
+    more = estimate_mean((other.steep - smooth.steep).dropna().to_numpy(), "difference")
     return more.low is not None and more.low > 0
 
 

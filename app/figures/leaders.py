@@ -13,8 +13,8 @@ from plotly.subplots import make_subplots
 from app.figures.look import Look, base_figure, expert_colours, plain, run_style
 from app.figures.subjects import Subject
 from app.pictures import data_url
-from ddm_core.analysis.switching import ORDERS, Leading, leading, mean_of, order_of
-from ddm_core.summary import Estimate
+from ddm_core.analysis.switching import ORDERS, Leading, leading, order_of
+from ddm_core.intervals import Estimate, estimate_mean
 
 __all__ = ["LeadersInfo", "LeadersPanel", "figure", "leaders_info", "table"]
 
@@ -116,8 +116,8 @@ def _panel(label: str, place: int, who: Leading, *, whole: Leading) -> LeadersPa
         label,
         place,
         who,
-        mean_of(whole.switches, "changes of the leading expert"),
-        mean_of(changed, "step of the first change, of the samples that change"),
+        estimate_mean(whole.switches, "changes of the leading expert"),
+        estimate_mean(changed, "step of the first change, of the samples that change"),
         float(whole.alone.mean()),
         float(whole.only.mean()),
     )

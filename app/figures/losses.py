@@ -13,7 +13,7 @@ from app.audits.evidence import Accuracy, Loss
 from app.figures.bands import CHOSEN, OTHERS, THIRD, panels_over_t, role_colour
 from app.figures.claims import finite, written
 from app.figures.look import Look, alpha
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 __all__ = ["LossesInfo", "Split", "figure", "losses_info", "table"]
 

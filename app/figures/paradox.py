@@ -20,7 +20,7 @@ import pandas as pd
 
 from app.audits.file import Audit, Cell, Order
 from app.figures.claims import finite
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 __all__ = [
     "Column",

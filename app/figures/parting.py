@@ -11,9 +11,9 @@ import xarray as xr
 from plotly.subplots import make_subplots
 
 from app.figures.look import Look, alpha, base_figure
-from app.figures.series import wilson
 from app.figures.subjects import Subject, axis_of
 from app.figures.time_axis import over_time
+from ddm_core.intervals import wilson_interval
 
 __all__ = [
     "DEFINITION",
@@ -166,7 +166,7 @@ def apart_info(
     )
     distance = relative_distance(a, b)
     share = np.array([(distance > threshold).mean()])
-    low, high = wilson(share, len(distance))
+    low, high = wilson_interval(share, len(distance))
     ends = float(share[0]), float(low[0]), float(high[0])
     return ApartInfo(*ends, len(distance), float(np.median(distance)))
 

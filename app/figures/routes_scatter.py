@@ -16,7 +16,7 @@ from app.figures.look import Look, alpha, base_figure, plain
 from app.figures.mixing import mix_colour, mix_key, mixed
 from app.figures.placing import places
 from app.figures.stretch import Stretch, stretch
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 __all__ = [
     "SENSITIVITIES",

@@ -13,8 +13,8 @@ from app.figures.claims import finite, written
 from app.figures.look import Look, base_figure, expert_colour
 from app.figures.subjects import Subject, long_name
 from ddm_core.analysis.subset import by_sample
+from ddm_core.intervals import Estimate
 from ddm_core.ranks import rank_correlation
-from ddm_core.summary import Estimate
 
 __all__ = ["NOBODY", "SamplesInfo", "figure", "samples_info", "says", "table"]
 

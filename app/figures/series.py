@@ -12,8 +12,9 @@ import plotly.graph_objects as go
 from app.figures.look import Look, alpha, base_figure, plain, run_style
 from app.figures.subjects import Subject, axis_of, band, long_name, measured, rows, together
 from app.figures.time_axis import over_time
+from ddm_core.intervals import wilson_interval
 
-__all__ = ["Line", "SeriesInfo", "figure", "series_info", "table", "wilson"]
+__all__ = ["Line", "SeriesInfo", "figure", "series_info", "table"]
 
 
 class Line(NamedTuple):
@@ -136,27 +137,12 @@ def _line(
     n = values.shape[1]
     if variable.dtype == np.bool_:
         middle = values.mean(axis=1)
-        low, high = wilson(middle, n)
+        low, high = wilson_interval(middle, n)
         theirs = some.mean(axis=1) if count else None
     else:
         middle, low, high, n = band(values)
         theirs = band(some).median if count else None
     return Line(subject.label, index, middle, low, high, own, n, *places, theirs, count)
-
-
-def wilson(share: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """95% interval of a share of n.
-
-    References:
-        Probable Inference, the Law of Succession, and Statistical Inference (Wilson, 1927)
-    """
-    if n == 0:
-        nothing = np.full(len(share), np.nan)
-        return nothing, nothing
-    z = 1.959964
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return middle - half, middle + half
 
 
 def figure(info: SeriesInfo, look: Look, *, height: int = 300) -> go.Figure:

@@ -12,8 +12,8 @@ import xarray as xr
 
 from app.figures.leaders import LeadersPanel
 from app.figures.look import Look, base_figure, expert_colour, plain, run_style
-from ddm_core.analysis.switching import leading, mean_of, share_of
-from ddm_core.summary import Estimate
+from ddm_core.analysis.switching import leading, share_of
+from ddm_core.intervals import Estimate, estimate_mean
 
 __all__ = ["COUNTS", "UsageInfo", "Use", "farthest", "figure", "table", "usage_info"]
 
@@ -70,7 +70,7 @@ def usage_info(
                 count = int((who.expert[-1] == k).sum())
                 share = share_of(count, len(who.seeds), COUNTS[counted])
             else:
-                share = mean_of(each[:, k], COUNTS[counted])
+                share = estimate_mean(each[:, k], COUNTS[counted])
             uses.append(Use(panel.label, panel.place, k, float(proportions[k]), share))
     return UsageInfo(counted, tuple(uses))
 

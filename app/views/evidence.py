@@ -13,7 +13,7 @@ from app.figures import bands
 from app.figures.bands import BandsInfo
 from app.figures.claims import VERDICTS, finite, written
 from app.views.picker import Picked
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator

@@ -13,7 +13,7 @@ import xarray as xr
 
 from ddm_core.analysis import statistics
 from ddm_core.analysis.quality import NEIGHBOURS
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 __all__ = ["MOST_KEPT", "Departure", "Side", "departures", "to_json"]
 

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import root_scalar
 from scipy.special import softmax
 
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 __all__ = [
     "Bin",

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from ddm_core.analysis import statistics
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 __all__ = ["Check", "Claim", "Says", "Verdict", "decide", "estimate_text"]
 

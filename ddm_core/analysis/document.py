@@ -23,10 +23,10 @@ from ddm_core.analysis.stability import Array
 from ddm_core.analysis.switching import transitions
 from ddm_core.analysis.truth import Truth
 from ddm_core.errors import RequestError
+from ddm_core.intervals import Estimate
 from ddm_core.metrics.extractors.weights import confidence_of
 from ddm_core.routes import parse_route
 from ddm_core.store import Store
-from ddm_core.summary import Estimate
 from ddm_core.systems.base import System
 
 __all__ = ["FORMAT", "Measured", "document"]

@@ -16,8 +16,8 @@ from scipy.stats import rankdata
 from ddm_core.analysis.findings import Measurements
 from ddm_core.analysis.numbers import DEFINITIONS, per_sample
 from ddm_core.analysis.stability import Array
-from ddm_core.metrics.intervals import resample_counts
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
+from ddm_core.metrics.resampling import resample_counts
 
 __all__ = ["DIAGNOSTICS", "league"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -12,17 +11,15 @@ from ddm_core.analysis import statistics
 from ddm_core.analysis.parts import Part
 from ddm_core.analysis.stability import Array
 from ddm_core.errors import RequestError
+from ddm_core.intervals import Estimate, Z, estimate_median
 from ddm_core.metrics import METRICS, Measured, Reference
 from ddm_core.metrics.base import Evidence
 from ddm_core.metrics.energy import nearness
 from ddm_core.metrics.extractors.base import never
 from ddm_core.metrics.fid import fid_replicates
 from ddm_core.metrics.two_sample import two_sample_replicates
-from ddm_core.summary import Estimate
 
 __all__ = ["DEFINITIONS", "Definition", "Judged", "curve", "judge", "numbers_of", "per_sample"]
-
-Z = 1.959964
 
 
 class Definition(NamedTuple):
@@ -272,21 +269,8 @@ def numbers_of(part: Part, judged: Judged, losses: Mapping[str, Array]) -> dict[
     for name, values in {**per_sample(part), **losses}.items():
         out[name] = statistics.mean(values, DEFINITIONS[name].definition)
     if "growth" in part.stability:
-        out["growth_median"] = _median(part.stability["growth"])
+        out["growth_median"] = estimate_median(part.stability["growth"])
     return out
-
-
-def _median(values: Array) -> Estimate:
-    seen = np.sort(values[np.isfinite(values)])
-    n = len(seen)
-    method = "median over samples, 95% interval from order statistics"
-    if n == 0:
-        return Estimate(None, None, None, 0, method)
-    if n < 6:  # not even the extremes of five samples enclose the median with 95%
-        return Estimate(float(np.median(seen)), None, None, n, method)
-    half = Z * math.sqrt(n) / 2
-    low, high = max(0, math.floor(n / 2 - half)), min(n - 1, math.ceil(n / 2 + half))
-    return Estimate(float(np.median(seen)), float(seen[low]), float(seen[high]), n, method)
 
 
 def curve(values: Array) -> Sequence[Estimate]:

@@ -17,7 +17,7 @@ from ddm_core.analysis import statistics
 from ddm_core.analysis.numbers import DEFINITIONS, Judged, per_sample
 from ddm_core.analysis.parts import Part
 from ddm_core.analysis.plan import Entry, Plan
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 __all__ = ["data_uri", "paradox_map"]
 

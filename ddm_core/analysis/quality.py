@@ -14,9 +14,9 @@ from scipy.spatial.distance import cdist
 
 from ddm_core.analysis import statistics
 from ddm_core.errors import RequestError
+from ddm_core.intervals import Estimate
 from ddm_core.metrics import METRICS, Reference
 from ddm_core.metrics.base import Evidence
-from ddm_core.summary import Estimate
 
 __all__ = ["Bucket", "buckets", "per_sample_distance"]
 

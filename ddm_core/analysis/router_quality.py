@@ -23,7 +23,7 @@ from ddm_core.analysis.calibration import (
 from ddm_core.analysis.numbers import curve
 from ddm_core.analysis.truth import Array, Truth
 from ddm_core.errors import unknown
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 __all__ = ["RouterQuality", "fit_temperature", "quality_document", "router_quality"]
 

@@ -16,7 +16,7 @@ from ddm_core.analysis.parts import DISTANCES, PICTURED, aligned
 from ddm_core.analysis.routed import chosen_against_not, excess, matrix, routed_loss
 from ddm_core.analysis.stability import Array
 from ddm_core.analysis.truth import Truth
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate
 
 __all__ = ["accuracy", "alignment", "disagreement", "plain"]
 

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm
 
-from ddm_core.metrics.intervals import resample_counts
+from ddm_core.intervals import Estimate, Z, normal_interval
+from ddm_core.metrics.resampling import resample_counts
 from ddm_core.ranks import rank_correlation, standard_ranks
-from ddm_core.summary import Estimate
 
 __all__ = [
     "Array",
@@ -35,7 +35,6 @@ Array = np.ndarray
 REPLICATES = 2000
 FLIPS = 10_000
 EXACT = 12  # up to so many pairs all sign flips are looked at
-Z = 1.959963984540054
 
 
 class Paired(NamedTuple):
@@ -146,14 +145,14 @@ def difference_from_replicates(
     """A difference of two distances from its paired bootstrap replicates, and its p.
 
     Replicates of a distance lie too high, so that their quantiles are no interval; their spread
-    is right (see `metrics.intervals`).
+    is right (see `metrics.resampling`).
     """
     method = _method(what, f"95% normal interval, bootstrap standard error, B = {len(replicates)}")
     error = float(np.std(replicates, ddof=1)) if len(replicates) > 1 else math.nan
     if not math.isfinite(value) or not math.isfinite(error):
         return Estimate(value if math.isfinite(value) else None, None, None, n, method), None
     p = 2 * float(norm.sf(abs(value) / error)) if error > 0 else float(value == 0)
-    return Estimate(value, value - Z * error, value + Z * error, n, method), p
+    return Estimate(value, *normal_interval(value, error), n, method), p
 
 
 def holm(p: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -11,7 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from ddm_core.errors import RequestError, unknown
-from ddm_core.summary import Estimate, summarize
+from ddm_core.intervals import Estimate
+from ddm_core.summary import summarize
 
 __all__ = ["SubsetRow", "by_sample", "extreme", "rankable", "sample_table", "subset_rows"]
 

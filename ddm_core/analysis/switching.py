@@ -7,13 +7,12 @@ asked: what is counted here is the lead, never who was asked at all.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from ddm_core.summary import Estimate
+from ddm_core.intervals import Estimate, wilson_interval
 
 __all__ = [
     "ORDERS",
@@ -21,7 +20,6 @@ __all__ = [
     "Leading",
     "dwells",
     "leading",
-    "mean_of",
     "order_of",
     "share_of",
     "stages_of",
@@ -36,7 +34,6 @@ ORDERS = {
     "first": "first switch",
     "seed": "seed",
 }
-_NORMAL = 1.959964  # 97.5% quantile of the standard normal: two-sided 95%
 _MOST_OPTIMAL = 200  # patterns: an optimal order of the leaves costs their cube
 _MOST_STEPS = 200  # of a pattern; what is shorter than one of so many steps is not seen either
 
@@ -191,29 +188,10 @@ def _by_pattern(who: Leading) -> np.ndarray:
     return np.lexsort((who.seeds, place[which]))
 
 
-def mean_of(values: np.ndarray, what: str) -> Estimate:
-    """Mean over samples [sample] with its 95% normal interval."""
-    n = len(values)
-    method = f"{what}; mean over samples, 95% normal interval"
-    if n == 0:
-        return Estimate(None, None, None, 0, method)
-    mean = float(values.mean())
-    if n == 1:
-        return Estimate(mean, None, None, n, method)
-    half = _NORMAL * float(values.std(ddof=1)) / math.sqrt(n)
-    return Estimate(mean, mean - half, mean + half, n, method)
-
-
 def share_of(count: int, n: int, what: str) -> Estimate:
-    """A share of n samples with its 95% interval.
-
-    References:
-        Probable Inference, the Law of Succession, and Statistical Inference (Wilson, 1927)
-    """
+    """A share of n samples with its 95% interval."""
     method = f"{what}; share of samples, Wilson's 95% interval"
     if n == 0:
         return Estimate(None, None, None, 0, method)
-    share, z = count / n, _NORMAL
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return Estimate(share, max(0.0, middle - half), min(1.0, middle + half), n, method)
+    low, high = map(float, wilson_interval(count / n, n))
+    return Estimate(count / n, low, high, n, method)

@@ -16,11 +16,11 @@ from ddm_core.analysis.numbers import Judged, judge
 from ddm_core.config import make_config
 from ddm_core.devices import device_name, pick_device
 from ddm_core.errors import RequestError, WorkError
+from ddm_core.intervals import Estimate
 from ddm_core.metrics import Extractor, Reference
 from ddm_core.metrics.extractors.base import extract_features
 from ddm_core.quality import extractor_of, reference_of
 from ddm_core.run import Cancelled, Progress, execute
-from ddm_core.summary import Estimate
 from ddm_core.systems import load_system
 from ddm_core.systems.base import System
 from ddm_core.versions import installed

@@ -127,6 +127,11 @@ class Metric(ABC):
     title: ClassVar[str]
     better: ClassVar[Literal["lower", "higher"]]
 
+    @property
+    def fewest(self) -> int:
+        """Samples that it takes at least, so that fewer are refused before they are made."""
+        return 2
+
     @abstractmethod
     def measure(self, evidence: Evidence) -> Measured:
         """The number with its interval.

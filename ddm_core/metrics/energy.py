@@ -11,9 +11,9 @@ from typing import ClassVar, Literal
 
 from scipy.spatial.distance import cdist
 
+from ddm_core.intervals import normal_interval
 from ddm_core.metrics.base import METRICS, Evidence, Measured, Metric
 from ddm_core.metrics.extractors.base import Array
-from ddm_core.metrics.intervals import normal_interval
 from ddm_core.metrics.two_sample import two_sample
 
 __all__ = ["EnergyDistance", "nearness"]

@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddm_core.errors import RequestError
+from ddm_core.intervals import normal_interval
 from ddm_core.metrics.base import METRICS, Evidence, Measured, Metric
 from ddm_core.metrics.extractors.base import Array
 from ddm_core.metrics.frechet import Frechet
-from ddm_core.metrics.intervals import check_cancelled, normal_interval, resample_counts
+from ddm_core.metrics.resampling import check_cancelled, resample_counts
 from ddm_core.registry import setting
 
 __all__ = ["FdInfinity", "Line", "bias_line"]
@@ -65,6 +66,10 @@ class FdInfinity(Metric):
     points: int = setting(5, "sizes of sub-samples, evenly spaced in 1/n", low=2, high=50)
     smallest: float = setting(0.5, "share of the samples in the smallest", low=0.05, high=0.9)
     blocks: int = setting(4, "sub-samples of each size but the full one", low=1, high=100)
+
+    @property
+    def fewest(self) -> int:
+        return FEWEST
 
     def measure(self, evidence: Evidence) -> Measured:
         line, replicates = self.replicates(evidence)

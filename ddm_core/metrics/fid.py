@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ddm_core.errors import RequestError
+from ddm_core.intervals import normal_interval
 from ddm_core.metrics.base import METRICS, Evidence, Measured, Metric
 from ddm_core.metrics.extractors.base import Array
 from ddm_core.metrics.fidelity import feature_statistics, frechet_distance
 from ddm_core.metrics.frechet import frechet_replicates
-from ddm_core.metrics.intervals import normal_interval, resample_counts
+from ddm_core.metrics.resampling import resample_counts
 
 __all__ = ["Fid", "fid_replicates", "paired_difference"]
 

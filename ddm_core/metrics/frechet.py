@@ -18,7 +18,7 @@ import numpy as np
 
 from ddm_core.metrics.extractors.base import Array, never
 from ddm_core.metrics.fidelity import Statistics
-from ddm_core.metrics.intervals import check_cancelled
+from ddm_core.metrics.resampling import check_cancelled
 
 __all__ = ["Frechet", "frechet_replicates"]
 

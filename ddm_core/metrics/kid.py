@@ -12,10 +12,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from ddm_core.intervals import normal_interval
 from ddm_core.metrics.base import METRICS, Evidence, Measured, Metric
 from ddm_core.metrics.extractors.base import Array
 from ddm_core.metrics.fidelity import kernel_distance
-from ddm_core.metrics.intervals import normal_interval
 from ddm_core.metrics.two_sample import two_sample
 from ddm_core.registry import setting
 

@@ -19,15 +19,11 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from ddm_core.errors import RequestError
+from ddm_core.intervals import normal_interval, wilson_interval
 from ddm_core.metrics.base import METRICS, Evidence, Measured, Metric
 from ddm_core.metrics.extractors.base import Array, never
 from ddm_core.metrics.fidelity import precision_recall
-from ddm_core.metrics.intervals import (
-    check_cancelled,
-    normal_interval,
-    random_halves,
-    wilson_interval,
-)
+from ddm_core.metrics.resampling import check_cancelled, random_halves
 from ddm_core.registry import setting
 
 __all__ = ["Precision", "Recall", "recall_replicates"]
@@ -47,11 +43,15 @@ class Precision(Metric):
     neighbours: int = setting(3, "k of the k-th nearest neighbour", low=1)
     most: int = setting(10_000, "real samples at most, of those that the reference keeps", low=2)
 
+    @property
+    def fewest(self) -> int:
+        return self.neighbours + 1
+
     def measure(self, evidence: Evidence) -> Measured:
         real = _real(evidence, self.most)
         value, _ = _both(evidence, real, self.neighbours)
         # The balls stay as they are: whether a sample lies in one is a coin of its own.
-        low, high = wilson_interval(value, evidence.n)
+        low, high = map(float, wilson_interval(value, evidence.n))
         return Measured(
             value,
             low,
@@ -74,6 +74,10 @@ class Recall(Metric):
 
     neighbours: int = setting(3, "k of the k-th nearest neighbour", low=1)
     most: int = setting(10_000, "real samples at most, of those that the reference keeps", low=2)
+
+    @property
+    def fewest(self) -> int:
+        return self.neighbours + 1
 
     def measure(self, evidence: Evidence) -> Measured:
         real = _real(evidence, self.most)

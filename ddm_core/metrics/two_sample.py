@@ -18,7 +18,7 @@ import numpy as np
 
 from ddm_core.metrics.base import Evidence
 from ddm_core.metrics.extractors.base import Array
-from ddm_core.metrics.intervals import check_cancelled, resample_counts
+from ddm_core.metrics.resampling import check_cancelled, resample_counts
 
 __all__ = ["Kernel", "two_sample", "two_sample_replicates"]
 

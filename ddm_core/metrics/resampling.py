@@ -1,19 +1,17 @@
-"""Intervals: what the next set of samples from the same system would have given.
+"""What the next set of samples from the same system would have given, by drawing from this one.
 
 A bootstrap repeats samples, and repeated samples look like a poorer distribution: its replicates
 of a distance lie above the estimate, so their quantiles are no interval. Their *spread* is right:
-the intervals here are the estimate plus and minus 1.96 of it.
+intervals are the estimate plus and minus 1.96 of it.
 
 References:
     An Introduction to the Bootstrap (Efron and Tibshirani, 1993)
     A General Theory for Jackknife Variance Estimation (Shao and Wu, 1989)
-    Probable Inference, the Law of Succession, and Statistical Inference (Wilson, 1927)
 """
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -21,15 +19,7 @@ import numpy as np
 from ddm_core.errors import WorkError
 from ddm_core.metrics.extractors.base import Array
 
-__all__ = [
-    "check_cancelled",
-    "normal_interval",
-    "random_halves",
-    "resample_counts",
-    "wilson_interval",
-]
-
-Z = 1.959963984540054  # of a 95% interval
+__all__ = ["check_cancelled", "random_halves", "resample_counts"]
 
 
 def resample_counts(n: int, replicates: int, seed: Sequence[int]) -> Array:
@@ -56,20 +46,6 @@ def random_halves(n: int, replicates: int, seed: Sequence[int]) -> Array:
     """
     rank = np.random.default_rng(seed).random((replicates, n)).argsort(axis=1)
     return (rank < n // 2).astype(float)
-
-
-def normal_interval(
-    value: float, error: float, *, least: float = -math.inf, most: float = math.inf
-) -> tuple[float, float]:
-    """value -+ 1.96 standard errors, cut off where no value can be."""
-    return max(least, value - Z * error), min(most, value + Z * error)
-
-
-def wilson_interval(share: float, n: int) -> tuple[float, float]:
-    """Of a share of n independent samples; never empty, not even at 0 and 1."""
-    middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2)) / (1 + Z**2 / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def check_cancelled(should_stop: Callable[[], bool]) -> None:
