@@ -45,11 +45,22 @@ class Estimate(NamedTuple):
         return dict(self._asdict())
 
 
-def estimate_mean(values: np.ndarray, what: str = "") -> Estimate:
-    """Mean of [sample] with a normal interval; nan are left out, and what is infinite is None."""
+def estimate_mean(
+    values: np.ndarray, what: str = "", *, least: float = -math.inf, most: float = math.inf
+) -> Estimate:
+    """Mean of [sample] with a normal interval; nan are left out, and what is infinite is None.
+
+    Arguments:
+        what: is averaged, for the method.
+        least, most: where the interval is cut off, since no value can be beyond.
+    """
     seen = values[~np.isnan(values)]
     n = len(seen)
     method = _method(what, "mean over samples, 95% normal interval")
+    if math.isfinite(most):
+        method += f", cut to [{least:g}, {most:g}]"
+    elif math.isfinite(least):
+        method += f", cut at {least:g}"
     if n == 0:
         return Estimate(None, None, None, 0, method)
     # Infinite growth is a finding, not a fault: it becomes null, without a warning on the way.
@@ -57,8 +68,10 @@ def estimate_mean(values: np.ndarray, what: str = "") -> Estimate:
         middle = float(seen.mean())
         if n < 2:
             return Estimate(_finite(middle), None, None, n, method)
-        low, high = normal_interval(middle, float(seen.std(ddof=1)) / math.sqrt(n))
-    return Estimate(_finite(middle), _finite(low), _finite(high), n, method)
+        error = float(seen.std(ddof=1)) / math.sqrt(n)
+    if not math.isfinite(error):
+        return Estimate(_finite(middle), None, None, n, method)
+    return Estimate(middle, *normal_interval(middle, error, least=least, most=most), n, method)
 
 
 def estimate_median(values: np.ndarray, what: str = "") -> Estimate:

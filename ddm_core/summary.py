@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,17 +57,17 @@ def summarize(trace: xr.Dataset, seconds: float) -> dict[str, Estimate]:
         )
     if "weights" in trace and "nearest_selected" in trace:
         chosen = (trace["weights"] > 0).mean("expert").transpose("step", "sample")
-        out["nearest_selected_chance"] = _share(
-            chosen.values.astype(float).mean(axis=0), "share of experts chosen; mean over steps"
-        )
+        share = chosen.values.astype(float).mean(axis=0)
+        how = "share of experts chosen; mean over steps"
+        out["nearest_selected_chance"] = estimate_mean(share, how, least=0, most=1)
     for name in ("nearest_selected", "disagreement", "entropy"):
         values = _by_sample(trace, name)
         if values is not None:
-            how = _share if name == "nearest_selected" else estimate_mean
-            out[name] = how(values, "mean over steps")
+            most = 1 if name == "nearest_selected" else math.inf
+            out[name] = estimate_mean(values, "mean over steps", least=0, most=most)
     if "perturbation_growth" in trace:
         growth = trace["perturbation_growth"].isel(step=-1).values.astype(float)
-        out["perturbation_growth"] = estimate_mean(growth, "at the last step")
+        out["perturbation_growth"] = estimate_mean(growth, "at the last step", least=0)
         out["perturbation_growth_median"] = estimate_median(growth, "at the last step")
     out |= _sensitivity(trace)
     samples = _samples(trace)
@@ -109,7 +110,7 @@ def _sensitivity(trace: xr.Dataset) -> dict[str, Estimate]:
             continue
         growth = trace[name].isel(step=-1).values.astype(float)
         if growth_name:
-            out[growth_name] = estimate_mean(growth, f"at the last step, {how}")
+            out[growth_name] = estimate_mean(growth, f"at the last step, {how}", least=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             exponent = np.log(growth) / (t[0] - t[-1])
         out[exponent_name] = estimate_mean(exponent, f"ln(growth) / T, {how}")
@@ -151,12 +152,3 @@ def _by_sample(trace: xr.Dataset, name: str) -> np.ndarray | None:
     if name not in trace:
         return None
     return trace[name].transpose("step", "sample").values.astype(float).mean(axis=0)
-
-
-def _share(values: np.ndarray, what: str) -> Estimate:
-    """A mean of shares: no share is below 0 or above 1, however few samples there are."""
-    found = estimate_mean(values, what)
-    if found.low is None or found.high is None:
-        return found
-    method = f"{found.method}, cut to [0, 1]"
-    return found._replace(low=max(0.0, found.low), high=min(1.0, found.high), method=method)

@@ -14,7 +14,6 @@ from feature_sets import Array, normal, real
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from ddm_core.errors import RequestError, WorkError
-from ddm_core.intervals import wilson_interval
 from ddm_core.metrics import (
     METRICS,
     Evidence,
@@ -126,14 +125,6 @@ def test_mode_collapse_keeps_precision_and_loses_recall() -> None:
     found = measure_evidence(["precision", "recall"], swapped)
     assert found["recall"].value > 0.9
     assert 0.1 < found["precision"].value < 0.26
-
-
-def test_wilson_interval() -> None:
-    low, high = wilson_interval(0.5, 100)
-    assert (low, high) == pytest.approx((0.40383, 0.59617), abs=1e-5)
-    low, high = wilson_interval(1.0, 50)
-    assert 0.9 < low < 1.0
-    assert high == 1.0
 
 
 # Intervals

@@ -24,7 +24,6 @@ from ddm_core.analysis.switching import (
     stages_of,
     transitions,
 )
-from ddm_core.intervals import estimate_mean
 
 K = 4
 
@@ -177,16 +176,11 @@ def test_patterns_that_are_alike_stand_together() -> None:
     assert np.mean(apart) < 0.5 * np.mean(plain)
 
 
-def test_intervals_are_those_of_the_books() -> None:
-    values = np.array([0.0, 1.0, 1.0, 4.0])
-    mean = estimate_mean(values, "x")
-    assert mean.value == 1.5
-    assert mean.low is not None
-    assert 1.5 - mean.low == pytest.approx(1.959964 * np.sqrt(3) / 2)
+def test_a_share_has_the_interval_of_wilson() -> None:
     share = share_of(8, 10, "x")
-    # Wilson's interval of 8 of 10: (0.490, 0.943).
+    assert share.value == 0.8
     assert (share.low, share.high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
-    assert estimate_mean(np.zeros(0), "x").value is None
+    assert share_of(0, 0, "x").value is None
 
 
 def test_the_same_sample_is_in_the_same_row_of_all_runs(subjects: list[Subject]) -> None:
