@@ -123,9 +123,10 @@ def _mixture_reference(
     return Reference(
         extractor,
         weights,
-        "closed-form mean and covariance",
+        "the ring's mixture of Gaussians",
         RING_POINTS,
         centres.mean(axis=0),
         between + spread**2 * np.eye(2),
         points,
+        exact=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import urllib.error
 from collections.abc import Callable
@@ -21,11 +22,14 @@ from ddm_core.metrics import (
     load_extractor,
     load_reference,
     measure,
+    measure_evidence,
     reference_from_images,
     save_reference,
 )
 from ddm_core.metrics.extractors.coordinates import Coordinates
 from ddm_core.metrics.extractors.inception import VARIABLE
+from ddm_core.quality import yardstick
+from ddm_core.systems import load_system
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +174,17 @@ def test_reference_of_a_folder_is_found_by_name(tmp_path: Path) -> None:
     found = measure(["fid"], points[:20], tmp_path, Coordinates(), replicates=5)
     direct = measure(["fid"], points[:20], made, Coordinates(), replicates=5)
     assert found == direct
+
+
+def test_what_the_ring_is_compared_with_is_told_by_metric() -> None:
+    stick = yardstick(load_system("ring"), device="cpu")
+    few = dataclasses.replace(stick.reference, features=stick.reference.features[:50])
+    evidence = Evidence(normal(30, 2, 0), few, replicates=5)
+    found = measure_evidence(["fid", "energy_distance"], evidence)
+    mixture = "the ring's mixture of Gaussians (reference "
+    told = f"against mean and covariance in closed form of {mixture}"
+    assert told in found["fid"].protocol
+    assert f"against 50 draws from {mixture}" in found["energy_distance"].protocol
 
 
 def cut(path: Path) -> None:

@@ -92,12 +92,16 @@ class Evidence:
 
         Arguments:
             what: the metric, with its settings.
-            against: how many real samples it used, where these are not all of the reference.
+            against: how many real samples it used; None where it used mean and covariance.
         """
         real = self.reference
         number = f"{real.n}" if against in (None, real.n) else f"{against} of {real.n}"
+        truth = f"{number} of {real.split}"
+        if real.exact:
+            moments = "mean and covariance in closed form of"
+            truth = f"{moments if against is None else f'{against} draws from'} {real.split}"
         return (
-            f"{what} of {self.n} samples against {number} of {real.split} "
+            f"{what} of {self.n} samples against {truth} "
             f"(reference {real.content[:8]}); features {real.extractor}, {len(real.mu)}-d "
             f"(weights {real.weights[:8]}); {self.resize}; {library()}"
         )

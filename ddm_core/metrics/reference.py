@@ -48,6 +48,8 @@ class Reference:
         mu: mean [feature].
         sigma: covariance [feature, feature].
         features: of a subset of the images [kept, feature].
+        exact: whether `mu` and `sigma` are those of the distribution itself, in closed form, and
+            the features those of draws from it.
     """
 
     extractor: str
@@ -57,6 +59,7 @@ class Reference:
     mu: Array
     sigma: Array
     features: Array
+    exact: bool = False
     _shared: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
     @property
