@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ddm_core.config import RunConfig
 from ddm_core.errors import RequestError
 
-__all__ = ["RUN_ID", "RunRecord", "new_id", "read_record", "resolve", "stamped", "unique"]
+__all__ = [
+    "RUN_ID",
+    "RunRecord",
+    "new_id",
+    "of_label",
+    "read_record",
+    "resolve",
+    "stamped",
+    "unique",
+]
 
 #: time - system - route - hash. No dot, slash or capital: a safe folder on every file system.
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}(?:-[a-z0-9_]+)+-[0-9a-f]{6}")
@@ -72,6 +81,23 @@ class RunRecord(BaseModel):
     def to_json(self) -> bytes:
         """The bytes of run.json."""
         return self.model_dump_json(indent=1).encode() + b"\n"
+
+
+def of_label(
+    metrics: Mapping[str, Mapping[str, Any]], label: int | None
+) -> dict[str, dict[str, Any]]:
+    """The metrics of samples of one label, whose protocols say so; None: of all labels.
+
+    The real data of a system are of all its labels, and so such samples are far from them as a
+    set, however good each one is.
+    """
+    if label is None:
+        return {name: dict(one) for name, one in metrics.items()}
+    said = f"samples of label {label} alone against real data of all labels"
+    return {
+        name: {**one, "protocol": "; ".join(filter(None, (said, one.get("protocol"))))}
+        for name, one in metrics.items()
+    }
 
 
 def new_id(system: str, router: str) -> str:

@@ -20,7 +20,7 @@ from ddm_core import disk
 from ddm_core.config import RunConfig
 from ddm_core.draft import Draft
 from ddm_core.errors import RequestError
-from ddm_core.records import RUN_ID, RunRecord, new_id, read_record, resolve
+from ddm_core.records import RUN_ID, RunRecord, new_id, of_label, read_record, resolve
 from ddm_core.trash import DAYS, Trash, folder_bytes
 
 if TYPE_CHECKING:
@@ -178,10 +178,13 @@ class Store:
             return draft.save(result, metrics)
 
     def add_metrics(self, id: str, metrics: Mapping[str, Mapping[str, Any]]) -> RunRecord:
-        """Add quality metrics to a run; one of the same name is replaced."""
-        fresh = {name: dict(one) for name, one in metrics.items()}
+        """Add quality metrics to a run; one of the same name is replaced.
+
+        Where the samples are of one label, their protocols say so.
+        """
 
         def change(record: RunRecord) -> dict[str, Any]:
+            fresh = of_label(metrics, record.config.label)
             return {"metrics": {**record.metrics, **fresh}}
 
         return self._change(id, change)

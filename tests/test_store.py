@@ -94,6 +94,14 @@ def test_metrics_are_added_and_json_is_finite(store: Store) -> None:
     assert found == {"fid": {"value": 1.0}, "kid": {"value": None, "low": None}}
 
 
+def test_a_metric_of_samples_of_one_label_says_so(store: Store) -> None:
+    fid = {"fid": {"value": 1.0, "protocol": "FID of 8 samples"}}
+    plain, three = store.save(made_up()), store.save(made_up(label=3))
+    assert store.add_metrics(plain.id, fid).metrics == fid
+    told = store.add_metrics(three.id, fid).metrics["fid"]["protocol"]
+    assert told == "samples of label 3 alone against real data of all labels; FID of 8 samples"
+
+
 def test_a_run_is_found_by_prefix_and_by_hash(store: Store) -> None:
     one, other = store.save(made_up(0)), store.save(made_up(1))
     assert store.resolve(one.id[-6:]) == one.id
