@@ -16,7 +16,7 @@ from ddm_core.trace import trace_bytes
 __all__ = ["field_path", "load_field", "save_field"]
 
 #: Of what a file holds; another one makes a file of its own.
-_FORMAT = 1
+_FORMAT = 2
 _DIMS = {
     "velocity": ("step", "y", "x", "coordinate"),
     "lipschitz": ("step", "y", "x"),
