@@ -12,7 +12,8 @@ from torch import Tensor
 from ddm_core.denoise import Denoiser
 from ddm_core.ensemble import Ensemble
 from ddm_core.errors import WorkError
-from ddm_core.probes.base import Probe, Scene
+from ddm_core.faults import Fault, named, require_function, require_tensor
+from ddm_core.probes.base import Meter, Probe, Scene
 from ddm_core.rollout import Segment, Step, along
 from ddm_core.trace import as_array
 
@@ -35,24 +36,29 @@ def record(
 
     Raises:
         WorkError: an expert, the router or a state is not finite; names the step, t, the samples
-            and who it was.
+            and who it was. A router, a strategy or a probe failed; names it and the step.
     """
-    meters = [(probe, probe.begin(scene)) for probe in probes]
+    meters = [(probe, _begin(probe, scene)) for probe in probes]
     buffers: dict[str, Tensor] = {}
     finite: list[Tensor] = []
     times: list[float] = []
     end = 0.0
     x_s: Tensor | None = None
-    for step in steps:
-        for probe, meter in meters:
-            value = meter(step)
-            if probe.name not in buffers:
-                # One allocation per variable: a list of tensors would be copied again at the end.
-                buffers[probe.name] = value.new_empty((count, *value.shape))
-            buffers[probe.name][step.index] = value
-        finite.append(_finite(step))
-        times.append(step.t)
-        x_s, end = step.x_s, step.s
+    try:
+        for step in steps:
+            for probe, meter in meters:
+                with named(_who(probe)):
+                    value = meter(step)
+                    if probe.name not in buffers:
+                        _require_value(probe, value, scene)
+                        # One allocation per variable: tensors of a list would be copied again.
+                        buffers[probe.name] = value.new_empty((count, *value.shape))
+                    buffers[probe.name][step.index] = value
+            finite.append(_finite(step))
+            times.append(step.t)
+            x_s, end = step.x_s, step.s
+    except Fault as fault:
+        raise fault.at(len(times)) from fault
     if x_s is None:
         raise WorkError("nothing was sampled: there are no steps")
     _require_finite(torch.stack(finite), [*times, end], scene)
@@ -71,6 +77,28 @@ def record(
             np.array(scene.noise.seeds[: scene.shown], dtype=np.int64), dims="shown"
         )
     return x_s, xr.Dataset(data, coords)
+
+
+def _who(probe: Probe) -> str:
+    return f"probe '{probe.name}'"
+
+
+def _begin(probe: Probe, scene: Scene) -> Meter:
+    with named(_who(probe)):
+        meter = probe.begin(scene)
+    return require_function(_who(probe), "begin", meter)
+
+
+def _require_value(probe: Probe, value: Tensor, scene: Scene) -> None:
+    """Fault where a value does not have the dims of its variable; asked at the first step."""
+    known = {
+        "sample": len(scene.noise.seeds),
+        "expert": len(scene.system.experts),
+        "shown": scene.shown,
+    }
+    dims = probe.variable.dims[1:]
+    what = f"{probe.variable.name} ({', '.join(dims)})" if dims else probe.variable.name
+    require_tensor(_who(probe), what, value, [known.get(dim) for dim in dims])
 
 
 def _signal_to_noise(scene: Scene, times: Sequence[float]) -> xr.DataArray:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
 
 from ddm_core.denoise import Bfloat16Denoiser, GuidedDenoiser
-from ddm_core.ensemble import Ensemble, Route, State
+from ddm_core.ensemble import Decision, Ensemble, Moment, Route, State
 from ddm_core.errors import RequestError
+from ddm_core.faults import Fault, named, require_function, require_tensor
 from ddm_core.registry import spec
 from ddm_core.routers.base import ROUTERS, Router
 from ddm_core.strategies.base import STRATEGIES, Strategy
@@ -87,6 +89,8 @@ def build_ensemble(
 
     Raises:
         RequestError: the system lacks what the route needs.
+        WorkError: the router cannot be bound. What the ensemble is asked later names the router
+            or the strategy whose fault it is, too.
     """
     experts = system.experts
     if route.strategy is None:
@@ -98,18 +102,60 @@ def build_ensemble(
         router = route.router or ROUTERS.parse(system.default_router)
         strategy = route.strategy
         bound = Route(
-            router.bind(system),
+            _logits(router, system),
             router.temperature_on(system),
-            strategy.decide,
+            _decide(strategy),
             needs_x_0=router.needs_x_0,
             draws=strategy.draws,
-            revise=strategy.revise if strategy.looks else None,
+            revise=_revise(strategy) if strategy.looks else None,
         )
     if guidance != 1.0:
         experts = tuple(GuidedDenoiser(expert, guidance) for expert in experts)
     if bfloat16:
         experts = tuple(Bfloat16Denoiser(expert) for expert in experts)
     return Ensemble(experts, bound, system.schedule, dense=dense, keep=keep)
+
+
+def _logits(router: Router, system: System) -> Callable[[State], Tensor]:
+    who, experts = f"router '{router.name}'", len(system.experts)
+    with named(who):
+        bound = router.bind(system)
+    require_function(who, "bind", bound)
+
+    def logits(state: State) -> Tensor:
+        with named(who):
+            found = bound(state)
+        require_tensor(who, "logits", found, (len(state.x_t), experts), state.x_t)
+        if not found.is_floating_point():
+            raise Fault(who, f"logits of {found.dtype}, not {state.x_t.dtype}")
+        return found
+
+    return logits
+
+
+def _decide(strategy: Strategy) -> Callable[[Tensor, Moment], Decision]:
+    who = f"strategy '{strategy.name}'"
+
+    def decide(probabilities: Tensor, moment: Moment) -> Decision:
+        with named(who):
+            found = strategy.decide(probabilities, moment)
+        if not isinstance(found, Decision):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise Fault(who, f"decide gave {type(found).__name__}, not a Decision")
+        require_tensor(who, "weights", found.weights, probabilities.shape, probabilities)
+        return found
+
+    return decide
+
+
+def _revise(strategy: Strategy) -> Callable[[Tensor, Tensor], Tensor]:
+    who = f"strategy '{strategy.name}'"
+
+    def revise(weights: Tensor, velocities: Tensor) -> Tensor:
+        with named(who):
+            found = strategy.revise(weights, velocities)
+        return require_tensor(who, "weights", found, weights.shape, weights)
+
+    return revise
 
 
 def _alone(state: State) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +12,13 @@ import torch
 from small_runs import STEPS, TIMES, counted, run
 from torch import Tensor
 
+from ddm_core.errors import WorkError
 from ddm_core.noise import Noise
+from ddm_core.probes.base import PROBES
+from ddm_core.routers.base import ROUTERS
 from ddm_core.run import sample
 from ddm_core.samplers.base import SAMPLERS
+from ddm_core.strategies.base import STRATEGIES
 from ddm_core.systems import load_system
 from ddm_core.systems.base import System
 from ddm_core.testing.probes import recorded
@@ -236,3 +242,92 @@ def test_one_expert_and_many(experts: int, route: str) -> None:
     if experts == 1:
         assert bool((weights == 1).all())
         assert_close(result.samples, run(system, "monolith").samples)
+
+
+PLUGINS = {
+    "router": """
+from ddm_core.routers.base import Router, register
+@register
+@dataclasses.dataclass(frozen=True)
+class Mine(Router):
+    name = "mine"
+    def bind(self, system): {body}
+""",
+    "strategy": """
+from ddm_core.strategies.base import MemorylessStrategy, register
+@register
+@dataclasses.dataclass(frozen=True)
+class Mine(MemorylessStrategy):
+    name = "mine"
+    def weights(self, p): {body}
+""",
+    "probe": """
+from ddm_core.probes.base import Probe, register
+from ddm_core.trace import Variable
+@register
+@dataclasses.dataclass(frozen=True)
+class Mine(Probe):
+    name = "mine"
+    variable = Variable("mine", ("step", "sample", "expert"), "x")
+    def begin(self, scene): {body}
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "body", "words"),
+    [
+        ("router", "raise ValueError('no\\n net')", "router 'mine': ValueError: no net"),
+        ("router", "return 5", "router 'mine': bind gave an int, which is no function"),
+        ("router", "return lambda s: None", "router 'mine' at step 0: logits: nothing, not a ten"),
+        ("router", "return lambda s: s.oops", "router 'mine' at step 0: AttributeError: "),
+        (
+            "router",
+            "return lambda s: s.x_t.new_zeros(len(s.x_t), 3)",
+            "router 'mine' at step 0: logits of shape [7, 3], not [7, 6]",
+        ),
+        (
+            "router",
+            "return lambda s: torch.zeros(7, 6, dtype=torch.float64)",
+            "router 'mine' at step 0: logits of torch.float64, not torch.float32",
+        ),
+        (
+            "router",
+            "return lambda s: s.x_t.new_zeros(7, 6 if s.t[0] > 0.6 else 5)",
+            "router 'mine' at step 2: logits of shape [7, 5], not [7, 6]",
+        ),
+        ("strategy", "pass", "strategy 'mine' at step 0: weights: nothing, not a tensor [7, 6]"),
+        ("strategy", "return p[:, :2]", "strategy 'mine' at step 0: weights of shape [7, 2], not"),
+        ("strategy", "1 / 0", "strategy 'mine' at step 0: ZeroDivisionError: division by zero"),
+        ("probe", "return 5", "probe 'mine': begin gave an int, which is no function"),
+        (
+            "probe",
+            "return lambda step: step.t",
+            "probe 'mine' at step 0: mine (sample, expert): a",
+        ),
+        (
+            "probe",
+            "return lambda step: step.x_t[:, 0]",
+            "probe 'mine' at step 0: mine (sample, expert) of shape [7], not [7, 6]",
+        ),
+        ("probe", "return lambda step: 1 / (2 - step.index)", "probe 'mine' at step 0: mine (sam"),
+    ],
+)
+def test_a_fault_of_a_plugin_names_it_and_the_step(
+    systems: dict[str, System],
+    monkeypatch: pytest.MonkeyPatch,
+    family: str,
+    body: str,
+    words: str,
+) -> None:
+    for registry in (ROUTERS, STRATEGIES, PROBES):
+        members: dict[str, Any] = {name: registry[name] for name in registry}
+        monkeypatch.setattr(registry, "_members", members)
+    scope = {"__name__": __name__, "dataclasses": dataclasses, "torch": torch}
+    exec(PLUGINS[family].format(body=body), scope)
+    route = {"router": "mine/full", "strategy": "mine", "probe": "full"}[family]
+    probes = ("mine",) if family == "probe" else ()
+    with pytest.raises(WorkError) as caught:
+        run(systems["ring"], route, probes=probes)
+    assert str(caught.value).startswith(words)
+    assert "\n" not in str(caught.value)
