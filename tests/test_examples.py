@@ -16,7 +16,8 @@ import typer.main
 from typer.exceptions import TyperException
 
 import ddm_core
-from ddm_core.cli import app, run
+from ddm_core.cli import run
+from ddm_core.cli.commands import app
 from ddm_core.cli.components import FAMILIES
 from ddm_core.errors import RequestError
 from ddm_core.metrics import METRICS
