@@ -1,4 +1,7 @@
-"""Make runs and keep them: all are checked first, then each is sampled, kept and measured."""
+"""Make runs and keep them: all are checked first, then each is sampled, kept and measured.
+
+A run is kept before it is measured, and a number before the next one is measured.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import numpy as np
 from ddm_core.config import RunConfig
 from ddm_core.errors import RequestError
 from ddm_core.kept import Kept
-from ddm_core.metrics import METRICS, measure
+from ddm_core.metrics import METRICS, gather, measure_evidence
 from ddm_core.metrics.extractors.base import never
 from ddm_core.quality import Yardstick, yardstick, yardstick_or_none
 from ddm_core.records import RunRecord
@@ -77,10 +80,9 @@ def prepare(
 
 
 def _require_metrics(metrics: Sequence[str], num: int) -> None:
-    for name in metrics:
-        METRICS.parse(name)
-    if num < FEWEST:
-        raise RequestError(f"a metric needs at least {FEWEST} samples, not {num}")
+    for metric in map(METRICS.parse, metrics):
+        if num < metric.fewest:
+            raise RequestError(f"{metric.title} needs at least {metric.fewest} samples, not {num}")
 
 
 def make_run(
@@ -90,14 +92,19 @@ def make_run(
     comparison: str | None = None,
     on_progress: Callable[[Progress], None],
     on_measure: Callable[[int, int], None],
+    on_kept: Callable[[RunRecord], None] = lambda record: None,
     should_stop: Callable[[], bool] = never,
 ) -> RunRecord:
-    """Sample, keep, measure. A run is kept before it is measured: nothing may cost the samples.
+    """Sample, keep, measure.
+
+    Arguments:
+        on_kept: told of the run as soon as it is in the store, before it is measured.
 
     Raises:
         RequestError, WorkError: as sampling, keeping and measuring have them.
     """
     record = sample_run(store, order, comparison=comparison, on_progress=on_progress)
+    on_kept(record)
     return complete_run(store, record, order, on_measure=on_measure, should_stop=should_stop)
 
 
@@ -151,7 +158,7 @@ def measure_run(
     on_measure: Callable[[int, int], None],
     should_stop: Callable[[], bool] = never,
 ) -> RunRecord:
-    """Measure the samples of a stored run and note the numbers in its record.
+    """Measure the samples of a stored run and note each number in its record once it is there.
 
     Raises:
         RequestError: an unknown metric, too few samples, samples of another system.
@@ -163,15 +170,17 @@ def measure_run(
         raise RequestError(
             f"run {record.id} was sampled from another version of '{record.system}'"
         )
-    found = measure(
-        metrics,
+    evidence = gather(
         np.moveaxis(images, -1, 1) if images.ndim == 4 else images,
         yardstick.reference,
         yardstick.extractor,
         progress=on_measure,
         should_stop=should_stop,
     )
-    if should_stop():
-        raise Cancelled("cancelled")
-    numbers = {name + yardstick.suffix: one.to_json() for name, one in found.items()}
-    return store.add_metrics(record.id, numbers)
+    for metric in metrics:
+        found = measure_evidence([metric], evidence)
+        if should_stop():
+            raise Cancelled("cancelled")
+        numbers = {name + yardstick.suffix: one.to_json() for name, one in found.items()}
+        record = store.add_metrics(record.id, numbers)
+    return record

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -11,47 +10,20 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from command_line import FAST, Cli
 from made_up import made_up
 
-from ddm_core.cli import run
 from ddm_core.routers.base import ROUTERS
 from ddm_core.store import Store
-
-HERE = Path(__file__).parent
-
-
-class Cli:
-    """`ddm` in this process, with a store of its own."""
-
-    def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.root = root
-        self.store = Store(root)
-        self._capsys = capsys
-
-    def __call__(self, *arguments: object) -> tuple[int, str, str]:
-        self._capsys.readouterr()
-        code = run([str(argument) for argument in arguments])
-        said = self._capsys.readouterr()
-        return code, said.out, said.err
-
-    def json(self, *arguments: object) -> Any:
-        code, out, err = self(*arguments, "--json")
-        assert code == 0, err
-        return json.loads(out, parse_constant=pytest.fail)
 
 
 @pytest.fixture
 def ddm(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Cli:
-    monkeypatch.setenv("DDM_RUNS", str(tmp_path / "runs"))
-    return Cli(tmp_path / "runs", capsys)
-
-
-FAST = ("--num", 4, "--steps", 3, "--device", "cpu", "--workers", 1)
+    return Cli(tmp_path / "runs", capsys, monkeypatch)
 
 
 def test_sample_keeps_a_run_and_prints_its_json(ddm: Cli) -> None:
@@ -150,6 +122,8 @@ WRONG = {
     "no dataset": ("train", "/no/such/folder"),
     "no number of experts": ("train", "digits", "--experts", "some"),
     "too few samples to measure": ("sample", "ring", "--num", "1", "--metrics", "fid"),
+    "too few to extrapolate": ("sample", "ring", "--num", "7", "--metrics", "fid,fd_infinity"),
+    "too few neighbours": ("sample", "ring", "--num", "5", "--metrics", "recall:neighbours=5"),
     "port": ("dashboard", "--port", "99999"),
     "host": ("dashboard", "--host", "no.such.host.invalid"),
 }
@@ -325,7 +299,7 @@ def test_ctrl_c_is_a_sentence_and_leaves_nothing(ddm: Cli) -> None:
     assert out == ""
     said = err.splitlines()
     assert said[0].startswith("expected: about 36,000,000 expert evaluations, ")
-    assert said[-1] == "error: stopped by Ctrl-C; what was finished is kept"
+    assert said[-1] == "error: stopped by Ctrl-C; nothing was kept"
     assert not any("Traceback" in line for line in said)
     assert ddm.store.runs() == []
 

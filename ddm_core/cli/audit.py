@@ -12,6 +12,7 @@ import typer
 
 from ddm_core.cli import options as o
 from ddm_core.cli.screen import number, progress, say_json, say_table, warn
+from ddm_core.cli.stopping import if_stopped
 from ddm_core.errors import RequestError, WorkError
 
 if TYPE_CHECKING:
@@ -82,7 +83,10 @@ def audit(
         where = first["loc"][0]
         reason = first["msg"][:1].lower() + first["msg"][1:]
         raise RequestError(f"--{where} {first['input']} is not possible: {reason}") from None
-    with progress(f"audit {system}") as bar:
+    with (
+        if_stopped(lambda: "what was measured is kept: the same command goes on with it"),
+        progress(f"audit {system}") as bar,
+    ):
 
         def tell(state: State) -> None:
             bar.update(state.done, state.total, state.text, state.eta)
@@ -120,13 +124,17 @@ def tune(
     steps: o.Steps = 25,
     seed: o.Seed = 0,
     device: o.Device = "auto",
+    plugin: o.Plugins = None,
     json: o.Json = False,
 ) -> None:
     """Find the cheapest route whose quality is within the interval of the best."""
     if not 32 <= num <= 100_000:
         raise RequestError(f"--num {num} is not possible; take 32 to 100000")
     from ddm_core.analysis.tune import tune
+    from ddm_core.registry import load_plugin
 
+    for file in plugin or []:
+        load_plugin(file)
     with progress(f"tune {system}") as bar:
 
         def tell(done: int, total: int, route: str, now: Progress) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from ddm_core.cli import options as o
-from ddm_core.cli.screen import number, progress, run_json, say_json, say_table, warn
+from ddm_core.cli.screen import counted, number, progress, run_json, say_json, say_table, warn
+from ddm_core.cli.stopping import if_stopped
 
 __all__ = ["register"]
 
@@ -67,7 +68,7 @@ def list_runs(
     columns = ("run", "status", "system", "router", "samples x steps", "FID [95%] (n)", "tags")
     say_table("", columns, rows)
     found = f"{len(records)} of " if filter else ""
-    print(f"{found}{len(every)} run{'' if len(every) == 1 else 's'} in {store.root}")
+    print(f"{found}{counted(len(every), 'run')} in {store.root}")
 
 
 def show(run: Run, runs: o.Runs = None, json: o.Json = False) -> None:
@@ -146,7 +147,7 @@ def trash(
     if empty:
         freed = store.trash.empty()
         count = sum(len(batch.runs) for batch in batches)
-        print(f"{count} runs deleted for good, {freed / 2**20:.1f} MiB freed")
+        print(f"{counted(count, 'run')} deleted for good, {freed / 2**20:.1f} MiB freed")
         return
     if json:
         say_json([{**batch._asdict(), "deleted": batch.deleted.isoformat()} for batch in batches])
@@ -158,7 +159,8 @@ def trash(
     ]
     say_table("", ("deleted at once", "run", "when"), rows)
     size = sum(batch.bytes for batch in batches) / 2**20
-    print(f"{len(rows)} runs, {size:.1f} MiB; each is gone for good after {DAYS} days")
+    found = counted(len(rows), "run")
+    print(f"{found}, {size:.1f} MiB; each is gone for good after {DAYS} days")
 
 
 def export(
@@ -225,7 +227,7 @@ def metrics(
     }
     measured = []
     for record in records:
-        with progress(record.id) as bar:
+        with if_stopped(lambda: "what was measured is kept"), progress(record.id) as bar:
             measured.append(
                 measure_run(store, record, rules[record.system], names, on_measure=bar.update)
             )

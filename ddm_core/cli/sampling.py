@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,18 @@ import typer
 
 from ddm_core.cli import options as o
 from ddm_core.cli.recipes import with_recipe
-from ddm_core.cli.screen import Bar, note, number, progress, run_json, say_json, say_table, warn
+from ddm_core.cli.screen import (
+    Bar,
+    counted,
+    note,
+    number,
+    progress,
+    run_json,
+    say_json,
+    say_table,
+    warn,
+)
+from ddm_core.cli.stopping import if_stopped
 from ddm_core.errors import WorkError
 
 if TYPE_CHECKING:
@@ -70,7 +82,7 @@ def sample(
         say_json(run_json(record))
         return
     say_table("", ("number", "value [95%] (n)"), _numbers(record))
-    print(f"{record.id}: {record.config.num} samples in {record.seconds:.1f} s")
+    print(f"{record.id}: {counted(record.config.num, 'sample')} in {record.seconds:.1f} s")
 
 
 def compare(
@@ -123,7 +135,8 @@ def compare(
         say_json(document)
         return
     comparison_table(records)
-    print(f"comparison {comparison}: {len(records)} runs from the same noise {noise.pop()[:12]}")
+    runs_made = counted(len(records), "run")
+    print(f"comparison {comparison}: {runs_made} from the same noise {noise.pop()[:12]}")
 
 
 def _fields(
@@ -192,17 +205,37 @@ def _make(
     ]
     note(f"expected: {together(each)}")
     records: list[RunRecord] = []
-    for order in orders:
-        with progress(order.config.router) as bar:
-            record = make_run(
-                store,
-                order,
-                comparison=comparison,
-                on_progress=_Teller(bar).sampling,
-                on_measure=_Teller(bar).measuring,
-            )
-        records.append(record)
+    kept: list[str] = []
+    with _telling_what_is_kept(kept):
+        for order in orders:
+            with progress(order.config.router) as bar:
+                record = make_run(
+                    store,
+                    order,
+                    comparison=comparison,
+                    on_progress=_Teller(bar).sampling,
+                    on_measure=_Teller(bar).measuring,
+                    on_kept=lambda record: kept.append(record.id),
+                )
+            records.append(record)
     return records
+
+
+@contextmanager
+def _telling_what_is_kept(ids: Sequence[str]) -> Generator[None]:
+    """Where the work inside ends early, its runs are told of: a long one may be among them."""
+
+    def kept() -> str:
+        are = "is" if len(ids) == 1 else "are"
+        return f"{counted(len(ids), 'run')} {are} kept: {', '.join(ids)}" if ids else ""
+
+    with if_stopped(lambda: kept() or "nothing was kept"):
+        try:
+            yield
+        except Exception:
+            if ids:
+                note(kept())
+            raise
 
 
 class _Teller:

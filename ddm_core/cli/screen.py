@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
     from ddm_core.records import RunRecord
 
-__all__ = ["Bar", "note", "number", "progress", "run_json", "say_json", "say_table", "warn"]
+__all__ = [
+    "Bar",
+    "counted",
+    "note",
+    "number",
+    "progress",
+    "run_json",
+    "say_json",
+    "say_table",
+    "warn",
+]
 
 _SPARSE_SECONDS = 5.0
 
@@ -99,6 +109,11 @@ def say_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
 def _numeric(cell: str) -> bool:
     """Whether a cell is a number, with its interval, n or unit: not "8 experts on clusters"."""
     return re.fullmatch(r"[-+\d.,e\[\]() %]*( ?m?s| ?Mi?B)?", cell) is not None
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things: 1 run, 2 runs."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def note(sentence: str) -> None:

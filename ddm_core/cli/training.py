@@ -9,6 +9,7 @@ import typer
 
 from ddm_core.cli import options as o
 from ddm_core.cli.screen import progress, say_json, say_table, warn
+from ddm_core.cli.stopping import if_stopped
 from ddm_core.errors import RequestError
 
 __all__ = ["register"]
@@ -69,7 +70,10 @@ def train(
         dataset, out, data, number, size, grey, steps, batch, lr, seed, workers, device, monolith,
         only,
     )  # fmt: skip
-    with progress(f"train {config.name}") as bar:
+    with (
+        if_stopped(lambda: "the same command goes on with it"),
+        progress(f"train {config.name}") as bar,
+    ):
 
         def tell(now: TrainProgress) -> None:
             loss = "" if now.loss is None else f"loss {now.loss:.4f}"
