@@ -9,6 +9,7 @@ A *spec* is how a person writes a component: ``top_k:k=2``, ``learned:temperatur
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -216,13 +217,24 @@ class _FromSource(SourceFileLoader):
     run and change a plug-in faster than that.
     """
 
+    def __init__(self, fullname: str, path: str) -> None:
+        super().__init__(fullname, path)
+        self.ran: bytes | None = None  # what the file said when it ran to its end
+
     def get_code(self, fullname: str) -> CodeType:
         """What the file says, compiled."""
         return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def load_plugin(path: str | Path) -> None:
-    """Import a file of the user's own; what it registers is there from then on."""
+    """Import a file of the user's own; what it registers is there from then on.
+
+    It runs once per process, and again only after an edit. What it prints meanwhile goes to
+    stderr: stdout is for an answer.
+
+    Raises:
+        RequestError: there is no such file, or it fails.
+    """
     path = Path(path)
     try:
         there = path.is_file()
@@ -236,17 +248,30 @@ def load_plugin(path: str | Path) -> None:
     if path.suffix != ".py":
         raise RequestError(f"{path} is no Python file")
     loader = _FromSource(name, str(path))
+    try:
+        source = loader.get_data(loader.path)
+    except OSError as error:
+        raise RequestError(f"plug-in {path} cannot be read: {error.strerror}") from None
+    earlier = getattr(sys.modules.get(name), "__loader__", None)
+    if isinstance(earlier, _FromSource) and earlier.ran == source:
+        return
     module_spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert module_spec is not None  # there is a loader
     module = importlib.util.module_from_spec(module_spec)
     # Dataclasses look their module up by name, also after a failure further down in the file.
     sys.modules[name] = module
     try:
-        loader.exec_module(module)
+        with contextlib.redirect_stdout(sys.stderr):
+            loader.exec_module(module)
+    except SystemExit as error:
+        raise RequestError(
+            f"plug-in {path.name} fails: it calls exit({error.code}) where it should only register"
+        ) from error
     except Exception as error:
         raise RequestError(
             f"plug-in {path.name} fails: {type(error).__name__}: {error}"
         ) from error
+    loader.ran = source
 
 
 def _convert(one: Setting, text: str, whole: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -66,6 +67,8 @@ def test_a_plugin_is_a_router(ddm: Cli, tmp_path: Path, monkeypatch: pytest.Monk
             import dataclasses
             from ddm_core.routers.base import Router, register
 
+            print("loaded")
+
             @register
             @dataclasses.dataclass(frozen=True)
             class Last(Router):
@@ -73,7 +76,10 @@ def test_a_plugin_is_a_router(ddm: Cli, tmp_path: Path, monkeypatch: pytest.Monk
                 name = "last_of_cli_test"
 
                 def bind(self, system):
+                    print("bound")
+
                     def logits(state):
+                        print("asked")
                         out = state.x_t.new_zeros(len(state.x_t), len(system.experts))
                         out[:, -1] = 9
                         return out
@@ -84,7 +90,12 @@ def test_a_plugin_is_a_router(ddm: Cli, tmp_path: Path, monkeypatch: pytest.Monk
     code, _, err = ddm("sample", "ring", "--router", router, *FAST)
     assert code == 2
     assert "no router 'last_of_cli_test'" in err
-    found = ddm.json("sample", "ring", "--router", router, *FAST, "--plugin", plugin)
+    # What it prints is beside the one document, and it is loaded once for two runs.
+    words = ("compare", "ring", "--routers", f"{router},full", *FAST, "--plugin", plugin, "--json")
+    code, out, err = ddm(*words)
+    assert (code, err.count("loaded\n")) == (0, 1)
+    assert {"bound", "asked"} <= set(err.splitlines())
+    found = json.loads(out)["runs"][0]
     weights = ddm.store.trace(found["id"])["weights"]
     assert bool((weights.isel(expert=-1) == 1).all())
 

@@ -102,3 +102,10 @@ def test_ctrl_c_says_what_comes_of_the_work(
     monkeypatch.setattr(work, Mock(side_effect=KeyboardInterrupt))
     found = ddm(*(record.id if word == "RUN" else word for word in words))
     assert found == (130, "", f"error: stopped by Ctrl-C; {told}\n")
+
+
+def test_a_component_that_exits_is_a_fault(ddm: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make, "execute", Mock(side_effect=SystemExit(0)))
+    code, out, err = ddm("sample", "ring", *FAST)
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1].startswith("error: something within the work called exit(0)")

@@ -322,6 +322,22 @@ def test_a_plugin_file_adds_components(tmp_path: Path) -> None:
     assert ROUTERS.parse("mine_router").lead == 5.0
 
 
+def test_a_plugin_runs_once_until_it_is_edited(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin = written(tmp_path, "print('here')")
+    for _ in range(3):
+        load_plugin(plugin)
+    # Beside the answer, not in it.
+    assert capsys.readouterr() == ("", "here\n")
+    load_plugin(written(tmp_path, "print('edited')"))
+    assert capsys.readouterr() == ("", "edited\n")
+    broken = written(tmp_path, "print('again'); 1 / 0")
+    for _ in range(2):
+        sentence(load_plugin, broken)
+    assert capsys.readouterr().err == "again\nagain\n"
+
+
 @pytest.mark.usefixtures("clean")
 def test_two_plugin_files_of_one_name(tmp_path: Path) -> None:
     for folder in ("a", "b"):
@@ -339,6 +355,7 @@ def test_two_plugin_files_of_one_name(tmp_path: Path) -> None:
     [
         ("1 / 0", "plug-in mine.py fails: ZeroDivisionError: division by zero"),
         ("def f(:", "plug-in mine.py fails: SyntaxError"),
+        ("import sys; sys.exit(0)", "plug-in mine.py fails: it calls exit(0) where it should"),
         ("import no_such_thing", "No module named 'no_such_thing'"),
         (PLUGIN.replace('"NAME_router"', '"exact"'), "there are two routers named 'exact'"),
         (PLUGIN.replace('    name: ClassVar[str] = "NAME_router"\n', ""), "AttributeError"),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ddm_core.cli import options as o
-from ddm_core.cli.screen import say_json
+from ddm_core.cli.screen import aside, say_json
 from ddm_core.errors import RequestError, unknown
 
 __all__ = ["register"]
@@ -34,7 +34,8 @@ def list_family(
 
     for file in plugin or []:
         load_plugin(file)
-    members = _systems() if family == "systems" else _members(family)
+    with aside():
+        members = _systems() if family == "systems" else _members(family)
     if json:
         say_json(members)
         return

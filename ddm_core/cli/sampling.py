@@ -13,6 +13,7 @@ from ddm_core.cli import options as o
 from ddm_core.cli.recipes import with_recipe
 from ddm_core.cli.screen import (
     Bar,
+    aside,
     counted,
     note,
     number,
@@ -195,7 +196,8 @@ def _make(
     from ddm_core.make import make_run, prepare
     from ddm_core.quality import default_metrics
 
-    orders = prepare(configs, default_metrics if measured else None)
+    with aside():
+        orders = prepare(configs, default_metrics if measured else None)
     # Where nothing can be kept, that is told before the long wait.
     disk.make_folder(store.root)
     costs, earlier = registered_costs(), store.runs()

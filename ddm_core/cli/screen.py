@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bar",
+    "aside",
     "counted",
     "note",
     "number",
@@ -60,8 +61,21 @@ def _with_eta(text: str, eta: float | None) -> str:
 
 
 @contextmanager
+def aside() -> Generator[None]:
+    """What components print while they work goes to stderr: stdout is for the answer."""
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+@contextmanager
 def progress(what: str) -> Generator[Bar]:
-    """A bar that goes away at the end."""
+    """A bar that goes away at the end, over work that prints nothing on stdout."""
+    with aside(), _bar(what) as bar:
+        yield bar
+
+
+@contextmanager
+def _bar(what: str) -> Generator[Bar]:
     if not sys.stderr.isatty():
         yield Bar(what, None)
         return
