@@ -102,10 +102,29 @@ def test_a_training_of_another_machine_is_named(tmp_path: Path) -> None:
     train_system(at(tmp_path, only="clusters"), progress=silent)
 
 
-def test_a_refused_request_leaves_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="no dataset"):
-        train_system(at(tmp_path, dataset="nowhere"), progress=silent)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dataset": "nowhere"},
+        {"experts": 100_000},
+        {"device": "abacus"},
+        {"only": "expert:99"},
+        {"only": "reference"},
+    ],
+)
+def test_a_refused_request_leaves_nothing(tmp_path: Path, change: dict[str, object]) -> None:
+    with pytest.raises(RequestError):
+        train_system(at(tmp_path / "new" / "folder", **change), progress=silent)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_request_leaves_the_work_of_another(tmp_path: Path) -> None:
+    partial = train_system(at(tmp_path, only="clusters"), progress=silent)
+    before = {path.name: path.read_bytes() for path in partial.iterdir()}
+    for change in ({"seed": 1}, {"only": "expert:99"}, {"device": "abacus"}):
+        with pytest.raises(RequestError):
+            train_system(at(tmp_path, **change), progress=silent)
+    assert {path.name: path.read_bytes() for path in partial.iterdir()} == before
 
 
 @pytest.mark.parametrize("change", [{"experts": 3}, {"seed": 1}, {"dataset": "pictures"}])

@@ -25,6 +25,8 @@ from ddm_core.training.schedule import Report, stopped, train_parts
 
 __all__ = ["train_system"]
 
+_BEFORE_THE_PLAN = ("data", "assignment", "clusters")
+
 
 def train_system(
     config: TrainConfig,
@@ -57,11 +59,12 @@ def train_system(
 
 @contextmanager
 def _alone(folder: Path) -> Generator[None]:
-    """One training at a time works in a folder; it leaves none behind that holds nothing.
+    """One training at a time works in a folder; it leaves no new one behind that holds nothing.
 
     Raises:
         WorkError: another one does.
     """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     disk.make_folder(folder)
     mine = folder / disk.owned("at", "work")
     with disk.told("start a training", folder):
@@ -83,7 +86,8 @@ def _alone(folder: Path) -> Generator[None]:
     finally:
         mine.unlink(missing_ok=True)
         with suppress(OSError):
-            folder.rmdir()
+            for path in missing or [folder]:
+                path.rmdir()
 
 
 def _train(
@@ -105,26 +109,13 @@ def _train(
             plan, folder, parts, config.workers, _teller(stage, plan, began, progress), should_stop
         )
 
-    if not (folder / "plan.json").is_file():
-        # A request that failed early leaves data and clusters, and this one may ask for others.
-        for name in ("data", "assignment", "clusters"):
-            (folder / f"{name}.safetensors").unlink(missing_ok=True)
-    tell("data")
-    _write_data(config, folder)
-    tell("clusters")
-    _write_clusters(config, folder)
-    plan = write_plan(config, folder)
+    plan = _begin(config, folder, tell)
     networks = [part for part in ("features", "router") if part in plan.parts]
     others = [part for part in plan.parts if part not in networks]
     if config.only is not None:
-        if config.only not in (*plan.parts, "clusters", "reference"):
-            known = ", ".join(("clusters", *plan.parts, "reference"))
-            raise RequestError(f"no part '{config.only}'; there are: {known}")
         if config.only in plan.parts:
             train(config.only, [config.only])
         elif config.only == "reference":
-            if "features" in plan.parts and not is_finished(folder, "features"):
-                raise RequestError("the reference needs the features: train --only features first")
             write_reference(plan, folder)
         return folder
     train("networks", networks)
@@ -135,6 +126,43 @@ def _train(
     figures = measure(plan, folder)
     tell("assemble")
     return assemble(plan, folder, out, figures)
+
+
+def _begin(config: TrainConfig, folder: Path, tell: Callable[[str], None]) -> Plan:
+    """Data, clusters and plan, or those that are there; a request that is refused leaves none.
+
+    Raises:
+        RequestError: it cannot be done, or is another one than that of the work that lies there.
+    """
+    fresh = not (folder / "plan.json").is_file()
+    if fresh:
+        # One that was killed early leaves data and clusters, and this one may ask for others.
+        _forget(folder)
+    try:
+        tell("data")
+        _write_data(config, folder)
+        tell("clusters")
+        _write_clusters(config, folder)
+        plan = write_plan(config, folder)
+        _require_part(config.only, plan, folder)
+    except RequestError:
+        if fresh:
+            _forget(folder)
+        raise
+    return plan
+
+
+def _forget(folder: Path) -> None:
+    for name in ("plan.json", *(f"{one}.safetensors" for one in _BEFORE_THE_PLAN)):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _require_part(only: str | None, plan: Plan, folder: Path) -> None:
+    parts = ("clusters", *plan.parts, "reference")
+    if only not in (None, *parts):
+        raise RequestError(f"no part '{only}'; there are: {', '.join(parts)}")
+    if only == "reference" and "features" in plan.parts and not is_finished(folder, "features"):
+        raise RequestError("the reference needs the features: train --only features first")
 
 
 def _teller(
