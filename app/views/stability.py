@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from app import parts, state
-from app.audits.file import Audit
+from app.audits.file import Audit, Route
 from app.exhibits.clickable import Names, clickable, sample_picture
 from app.figures import convergence, routes_scatter
 from app.figures.claims import finite, written
@@ -75,27 +77,34 @@ def _routes(one: Picked) -> None:
         lambda: routes_scatter.figure(info, state.look()),
         lambda: routes_scatter.table(info),
         Names("route", "Route", list(dict.fromkeys(routers)), default),
-        lambda router: _route(audit, router),
+        lambda router: _route(audit, router, (quality, name)),
         key=(*one.key, name, shown, quality),
         alt=routes_scatter.finding(info),
     )
 
 
-def _route(audit: Audit, router: str) -> None:
-    """Samples and numbers of one route, and the way into its run."""
+def _route(audit: Audit, router: str, drawn: Sequence[str]) -> None:
+    """Samples and numbers of one route, those of the figure first, and the way into its run."""
     route = next(one for one in audit.routes if one.router == router)
     sample_picture(route.picture, f"samples of {router}")
     run_link(route)
-    names = [*routes_scatter.qualities(audit), *routes_scatter.sensitivities(audit), *_DECIDES]
+    cost = [("calls per step", route.calls), ("FLOPs per sample and step", route.flops)]
+    _numbers(audit, route, drawn, [(title, n) for title, n in cost if n is not None])
+    every = [*routes_scatter.qualities(audit), *routes_scatter.sensitivities(audit), *_DECIDES]
+    with st.expander("All of its numbers"):
+        _numbers(audit, route, [name for name in every if name not in drawn], [])
+
+
+def _numbers(
+    audit: Audit, route: Route, names: Sequence[str], more: Sequence[tuple[str, float]]
+) -> None:
+    """A table of those that were measured, each with its interval, and of what has none."""
     rows = [
         {"": parts.literal(audit.definition(name).title), "value": written(*map(finite, one[:3]))}
         for name in names
         if (one := route.number(name)).value is not None
     ]
-    if route.calls is not None:
-        rows.append({"": "calls per step", "value": f"{route.calls:.3g}"})
-    if route.flops is not None:
-        rows.append({"": "FLOPs per sample and step", "value": f"{route.flops:.3g}"})
+    rows += [{"": title, "value": f"{number:.3g}"} for title, number in more]
     st.table(rows, border="horizontal", hide_index=True, hide_header=True, alt="its numbers")
 
 
