@@ -231,8 +231,11 @@ function pane(panes, data, panel, index, raster) {
     pen.fillStyle = raster.ink
     pen.globalAlpha = 0.75
     const last = panel.steps - 1
-    const ends = [[0, "left", `step 0 (t = ${panel.t[0].toFixed(2)})`], [last, "right", `step ${last} (t = ${panel.t[last].toFixed(2)})`]]
-    for (const [step, side, text] of ends) {
+    const whole = step => `step ${step} (t = ${panel.t[step].toFixed(2)})`
+    const wide = pen.measureText(whole(0)).width + pen.measureText(whole(last)).width + 12
+    // Where there is no room for both words and times, the times go: the cursor tells them.
+    const said = wide <= width ? whole : step => `step ${step}`
+    for (const [step, side, text] of [[0, "left", said(0)], [last, "right", said(last)]]) {
       pen.textAlign = side
       pen.fillText(text, step === 0 ? 0 : width, height + 15)
     }

@@ -97,8 +97,7 @@ def figure(info: AlluvialInfo, look: Look, *, height: int = 360) -> go.Figure:
     chart.update_xaxes(
         tickvals=list(range(len(info.stages))),
         ticktext=[
-            # Below each other: side by side they meet where four runs share a narrow page.
-            f"{word + '<br>' if word else ''}step {step}<br>t = {t:.2f}"
+            f"{word + ', ' if word else ''}step {step}<br>t = {t:.2f}"
             for word, step, t in zip(said, info.stages, info.t, strict=True)
         ],
         range=[-0.12, len(info.stages) - 0.88],
