@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ddm_core.errors import RequestError
+from ddm_core.shipped import ELSEWHERE, known_names
 
-__all__ = ["Branch", "Leg", "RunConfig", "make_config"]
+__all__ = ["Branch", "Leg", "RunConfig", "located", "make_config"]
 
 #: Fields that change how a run is computed and kept, not what its samples are.
 _HOW = frozenset(
@@ -18,6 +20,8 @@ _HOW = frozenset(
 )
 #: What a branch shares with its parent: it goes on from that very state, on the same grid.
 _SHARED = ("system", "steps", "dtype")
+#: Characters of a path that is kept.
+MOST_PATH = 1000
 #: Branches of branches, at most.
 MOST_BRANCHES = 8
 
@@ -73,7 +77,7 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    system: Annotated[str, Field(min_length=1, max_length=1000)]
+    system: Annotated[str, Field(min_length=1, max_length=MOST_PATH)]
     router: Annotated[str, Field(min_length=1, max_length=300)] = "top_k"
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
     num: Annotated[int, Field(ge=1, le=1_000_000)] = 16
@@ -89,7 +93,7 @@ class RunConfig(BaseModel):
     dtype: Annotated[str, Field(pattern="^(float32|float64|bfloat16)$")] = "float32"
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     metrics: tuple[Annotated[str, Field(max_length=100)], ...] = ()
-    plugins: tuple[Annotated[str, Field(max_length=1000)], ...] = ()
+    plugins: tuple[Annotated[str, Field(max_length=MOST_PATH)], ...] = ()
     branch: Branch | None = None
 
     @model_validator(mode="after")
@@ -173,3 +177,30 @@ def make_config(fields: dict[str, Any]) -> RunConfig:
         given = repr(first["input"])[:80]
         reason = first["msg"][:1].lower() + first["msg"][1:]
         raise RequestError(f"{where} = {given} is not possible: {reason}") from None
+
+
+def located(config: RunConfig) -> RunConfig:
+    """The same config for whoever reads it in another folder: with the whole paths of its files.
+
+    What it branches off is treated alike. A name that is known stays one, also where a folder has
+    it.
+
+    Raises:
+        RequestError: a path is too long to be kept.
+    """
+    base, system = config.system.partition(":")[0], config.system
+    # os.path, since it takes a name that no file system would take for one that is not there.
+    if base not in {ELSEWHERE, *known_names()} and os.path.isdir(system):
+        system = _whole(system)
+    branch = config.branch
+    if branch is not None:
+        branch = branch.model_copy(update={"of": located(branch.of)})
+    plugins = tuple(_whole(file) for file in config.plugins)
+    return config.model_copy(update={"system": system, "plugins": plugins, "branch": branch})
+
+
+def _whole(path: str) -> str:
+    whole = os.path.abspath(path)
+    if len(whole) > MOST_PATH:
+        raise RequestError(f"the path {path[:60]}... has more than {MOST_PATH} characters")
+    return whole

@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 
 from ddm_core import disk
 from ddm_core.branching import change_in_words
-from ddm_core.config import RunConfig
+from ddm_core.config import RunConfig, located
 from ddm_core.errors import RequestError, WorkError
 from ddm_core.queue import Queue, Row, lane_of
 from ddm_core.records import stamped
@@ -122,7 +122,8 @@ class Jobs:
             raise RequestError("nothing to sample: no config given")
         if len({config.device for config in configs}) > 1:
             raise RequestError("the runs of one job go to one device; submit a job per device")
-        chosen = [_absolute(config) for config in configs]
+        # For a process that may have been started in another folder.
+        chosen = [located(config) for config in configs]
         if metrics:
             chosen = [one.model_copy(update={"metrics": tuple(metrics)}) for one in chosen]
         routers = ", ".join(dict.fromkeys(config.router for config in configs))
@@ -375,19 +376,3 @@ def _ending(code: int | None) -> str:
     }
     reason = next((f", {said}" for one, said in reasons.items() if one == -code), "")
     return f"the worker was killed (signal {-code}){reason}"
-
-
-def _absolute(config: RunConfig) -> RunConfig:
-    """The same config for a process that may have been started in another folder."""
-    system = Path(config.system)
-    named = len(system.parts) > 1 and system.is_dir()
-    branch = config.branch
-    if branch is not None:
-        branch = branch.model_copy(update={"of": _absolute(branch.of)})
-    return config.model_copy(
-        update={
-            "system": str(system.absolute()) if named else config.system,
-            "branch": branch,
-            "plugins": tuple(str(Path(plugin).absolute()) for plugin in config.plugins),
-        }
-    )

@@ -15,7 +15,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from ddm_core.config import RunConfig, make_config
+from ddm_core.config import RunConfig, located, make_config
 from ddm_core.devices import batch_on, device_name, pick_device, start_worker, workers_on
 from ddm_core.errors import RequestError, WorkError, ran_out_of_memory
 from ddm_core.estimate import Subject, estimate, registered_costs, require_room
@@ -102,7 +102,7 @@ class _Batch(NamedTuple):
 
 
 def checked(config: RunConfig, system: System | None = None) -> RunConfig:
-    """The same config with its specs in normal form.
+    """The same config with its specs in normal form and its paths whole.
 
     Raises:
         RequestError: a name, a setting or a combination that cannot run; one sentence.
@@ -236,6 +236,7 @@ def _flops(plan: _Plan) -> dict[str, int]:
 
 
 def _plan(config: RunConfig, system: System | None) -> _Plan:
+    config = located(config)
     for plugin in dict.fromkeys(file for one in config.lineage for file in one.plugins):
         load_plugin(plugin)
     device = pick_device(config.device)
