@@ -66,13 +66,13 @@ class Draft:
 def _write_result(folder: Path, result: Result) -> None:
     from ddm_core import pictures
     from ddm_core.formats import Samples, samples_bytes
+    from ddm_core.recipe import KEY, recipe_text
     from ddm_core.trace import trace_bytes
 
-    config = result.config.model_dump_json()
     disk.write_file(folder / "samples.npz", samples_bytes(Samples(result.images, result.seeds)))
     disk.write_file(folder / "trace.nc", trace_bytes(result.trace))
-    picture = pictures.grid(result.images)
-    disk.write_file(folder / "samples.png", pictures.png(picture, {"config": config}))
+    picture, text = pictures.grid(result.images), recipe_text(result.config)
+    disk.write_file(folder / "samples.png", pictures.png(picture, {KEY: text}))
     if "x0_hat" in result.trace and "height" in result.trace["x0_hat"].dims:
         frames = result.trace["x0_hat"].transpose("step", "shown", "height", "width", "channel")
         (folder / "steps").mkdir()

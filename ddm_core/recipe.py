@@ -18,7 +18,7 @@ from ddm_core.config import RunConfig, make_config
 from ddm_core.elsewhere import taken_in
 from ddm_core.errors import RequestError
 
-__all__ = ["KEY", "MOST_BYTES", "Recipe", "read_recipe", "read_recipe_file"]
+__all__ = ["KEY", "MOST_BYTES", "Recipe", "read_recipe", "read_recipe_file", "recipe_text"]
 
 #: The name of the text in the picture.
 KEY = "config"
@@ -36,12 +36,22 @@ class Recipe(NamedTuple):
     Arguments:
         config: as it may be repeated here: without plug-ins, and with no path as a system.
         digests: of the config as it is said, and as it may be repeated: of the runs alike.
-        left_out: what the recipe asks for and does not get, in words; "" where that is nothing.
+        plugins: how many files of plug-ins it was made with.
+        folder: whether its system is a folder of another machine.
     """
 
     config: RunConfig
     digests: frozenset[str]
-    left_out: str
+    plugins: int
+    folder: bool
+
+    @property
+    def left_out(self) -> str:
+        """What the recipe asks for and does not get, in words; "" where that is nothing."""
+        left = [_counted(self.plugins)] if self.plugins else []
+        if self.folder:
+            left.append("the system, which is a folder of another machine")
+        return " and ".join(left)
 
 
 def read_recipe_file(file: Path) -> Recipe:
@@ -75,10 +85,14 @@ def read_recipe(picture: bytes) -> Recipe:
     except (ValidationError, RecursionError):
         raise RequestError("the picture's recipe cannot be used") from None
     harmless = taken_in(config)
-    left = [_counted(len(config.plugins))] if config.plugins else []
-    if harmless.system != config.system:
-        left.append("the system, which is a folder of another machine")
-    return Recipe(harmless, frozenset({config.digest, harmless.digest}), " and ".join(left))
+    digests = frozenset({config.digest, harmless.digest})
+    return Recipe(harmless, digests, len(config.plugins), harmless.system != config.system)
+
+
+def recipe_text(config: RunConfig) -> str:
+    """What a picture carries: the config, of whose plug-ins nobody needs the folders."""
+    plugins = tuple(Path(file).name for file in config.plugins)
+    return config.model_copy(update={"plugins": plugins}).model_dump_json()
 
 
 def _text(picture: bytes) -> bytes:

@@ -160,7 +160,12 @@ def test_the_command_line_repeats_a_picture(
     evil.write_text(f"open({str(marker)!r}, 'w')")
     (tmp_path / "evil.png").write_bytes(carrying({**dict(first.config), "plugins": [str(evil)]}))
     assert run(["sample", "--recipe", str(tmp_path / "evil.png")]) == 0
-    assert "without its plug-in file" in capsys.readouterr().err
+    assert "without its plug-in file; add --plugin FILE" in capsys.readouterr().err
+    assert not marker.exists()
+    mine = tmp_path / "mine.py"
+    mine.write_text("")
+    assert run(["sample", "--recipe", str(tmp_path / "evil.png"), "--plugin", str(mine)]) == 0
+    assert "without" not in capsys.readouterr().err
     assert not marker.exists()
     for said in (["sample"], ["sample", "--recipe", str(evil)]):
         assert run(said) == 2

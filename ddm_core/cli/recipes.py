@@ -28,10 +28,13 @@ def with_recipe(
         return dict(fields)
     from ddm_core.recipe import read_recipe_file
 
-    found = read_recipe_file(recipe)
-    if found.left_out:
-        warn(f"the recipe is repeated without {found.left_out}")
     typed = {name: value for name, value in fields.items() if _typed(context, name)}
+    found = read_recipe_file(recipe)
+    if "plugins" in typed:
+        found = found._replace(plugins=0)
+    if found.left_out:
+        cure = "; add --plugin FILE" if found.plugins else ""
+        warn(f"the recipe is repeated without {found.left_out}{cure}")
     return {**dict(found.config), **typed}
 
 
