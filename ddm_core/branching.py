@@ -6,6 +6,7 @@ is simulated again. A branch is a run like any other and may be branched from.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -46,16 +47,20 @@ def branch_config(
     sampler: str | None = None,
     label: int | None = None,
     guidance: float | None = None,
+    plugins: Sequence[str] = (),
 ) -> RunConfig:
     """The config of a branch; what is None stays as the parent has it.
 
     Arguments:
         step: the first one that is the branch's own, from 0.
         seeds: consecutive samples of the parent's; None for all of them.
+        plugins: Python files beside the parent's, in place of those of it that are gone.
 
     Raises:
         RequestError: one sentence: what cannot be, and what can.
     """
+    if plugins:
+        parent = _with_plugins(parent, plugins)
     chosen = parent.seeds if seeds is None else seeds
     if len(chosen) == 0 or list(chosen) != list(range(chosen[0], chosen[0] + len(chosen))):
         raise RequestError("seeds of a branch must be consecutive and at least one")
@@ -70,6 +75,15 @@ def branch_config(
             "branch": {"step": step, "of": parent.model_dump()},
         }
     )
+
+
+def _with_plugins(config: RunConfig, files: Sequence[str]) -> RunConfig:
+    branch = config.branch
+    if branch is not None:
+        branch = branch.model_copy(update={"of": _with_plugins(branch.of, files)})
+    there = [file for file in config.plugins if os.path.isfile(file)]
+    plugins = tuple(dict.fromkeys([*there, *files]))
+    return config.model_copy(update={"plugins": plugins, "branch": branch})
 
 
 def change_in_words(config: RunConfig) -> str:
@@ -202,7 +216,8 @@ def compare_branch(
     assert config.branch is not None
     first = config.seed - int(kept.seeds[0])
     rows = slice(first, first + config.num)
-    before = store.trace(parent.id).isel(sample=rows)
+    # A run of which nothing was recorded has no samples in its trace.
+    before = store.trace(parent.id).isel(sample=rows, missing_dims="ignore")
     mine, theirs = (
         Side(images, trace, None if rule is None else _real_distance(images, rule))
         for images, trace in ((own.images, store.trace(record.id)), (kept.images[rows], before))

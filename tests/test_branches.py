@@ -21,14 +21,17 @@ import ddm_core as ddm
 from ddm_core.analysis.branches import Side, departures, to_json
 from ddm_core.branching import branch_config, change_in_words, make_branch, order_branch
 from ddm_core.cli import run as command
-from ddm_core.config import MOST_BRANCHES, RunConfig, make_config
+from ddm_core.config import MOST_BRANCHES, RunConfig, located, make_config
 from ddm_core.ensemble import State
 from ddm_core.errors import RequestError, WorkError
 from ddm_core.make import yardstick_or_none
 from ddm_core.noise import Noise
+from ddm_core.recipe import read_recipe_file
 from ddm_core.records import RunRecord
+from ddm_core.routers.base import ROUTERS
 from ddm_core.routes import parse_route
 from ddm_core.run import Progress, Result, execute
+from ddm_core.shipped import checkpoints_folder
 from ddm_core.store import Store
 from ddm_core.systems import load_system
 from ddm_core.systems.base import System
@@ -328,3 +331,70 @@ def test_on_the_command_line(
     assert "'three' is no sample" in capsys.readouterr().err
     assert command(["branch", parent.id, "--step", "9"]) == 2
     assert "its 4 steps are 0 to 3" in capsys.readouterr().err
+
+
+def test_a_run_of_files_of_ones_own_goes_on_from_another_folder(
+    tmp_path: Path, tmp_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forget() -> None:
+        """As if the process were a new one; an edited file runs again."""
+        known = {name: ROUTERS[name] for name in ROUTERS if name != "ok"}
+        monkeypatch.setattr(ROUTERS, "_members", known)
+
+    forget()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "cp").symlink_to(checkpoints_folder() / "digits")
+    file = tmp_path / "mine" / "ok.py"
+    file.write_text(
+        "from ddm_core.routers.base import register\n"
+        "from ddm_core.routers.uniform import Uniform\n"
+        "@register\nclass Ok(Uniform):\n    name = 'ok'\n"
+    )
+    few = ["--num", "2", "--steps", "2", "--probes", "none", "--device", "cpu", "--workers", "1"]
+    monkeypatch.chdir(tmp_path)
+    made = ["sample", "cp", "--router", "ok/full", "--plugin", "mine/ok.py"]
+    assert command([*made, *few]) == 0
+    store = Store(tmp_store)
+    (parent,) = store.runs()
+    assert parent.config.plugins == (str(file),)
+    assert parent.system == parent.config.system == str(tmp_path / "cp")
+    assert parent.config.digest == make_config({**dict(parent.config), "plugins": ()}).digest
+    found = read_recipe_file(store.folder(parent.id) / "samples.png")
+    assert (found.plugins, found.folder) == (1, True)
+    assert str(file).encode() not in (store.folder(parent.id) / "samples.png").read_bytes()
+
+    monkeypatch.chdir(tmp_store)
+    forget()
+    file.write_text(file.read_text() + "# edited")
+    assert command(["branch", parent.id, "--step", "1", "--sample", "1"]) == 0
+    file = file.rename(tmp_path / "moved.py")
+    again = ["branch", parent.id, "--step", "1", "--sample", "0"]
+    forget()
+    assert command(again) == 2
+    assert command([*again, "--plugin", "../moved.py"]) == 0
+    assert store.runs()[0].config.plugins == (str(file),)
+
+
+def test_names_that_are_known_stay_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("digits", "ring:experts=3", "elsewhere:photos"):
+        Path(name).mkdir()
+        config = make_config({"system": name})
+        assert located(config) == config
+    one = make_config({"system": "./digits", "plugins": ("a/../b.py",)})
+    here = located(one)
+    assert (here.system, here.plugins) == (str(tmp_path / "digits"), (str(tmp_path / "b.py"),))
+    assert located(make_config({"system": "gone/away"})).system == "gone/away"
+    long = make_config({"system": "ring", "plugins": ("a/" * 499,)})
+    with pytest.raises(RequestError, match="has more than 1000 characters"):
+        located(long)
+
+
+def test_a_branch_of_a_run_of_which_nothing_was_recorded(ring: System, tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs")
+    parent = store.save(run(ring, "full", probes=("none",)))
+    config = branch_config(parent.config, step=1, router="fixed:expert=3/full")
+    record = make_branch(
+        store, parent, order_branch(parent, config), on_progress=ignore, yardstick=lambda: None
+    )
+    assert set(record.departure) == {"image_difference"}

@@ -34,6 +34,7 @@ def branch(
     guidance: Annotated[
         float | None, typer.Option("--guidance", metavar="X", help="Another guidance.")
     ] = None,
+    plugin: o.Plugins = None,
     runs: o.Runs = None,
     json: o.Json = False,
 ) -> None:
@@ -50,6 +51,7 @@ def branch(
         sampler=sampler,
         label=label,
         guidance=guidance,
+        plugins=[str(file) for file in plugin or []],
     )
     # Only now, since torch takes seconds to load and the request may be wrong.
     from ddm_core.branching import make_branch, order_branch
