@@ -11,8 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from feature_sets import Array, normal, real
+from small_runs import run
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from ddm_core.cli import run as command
 from ddm_core.errors import RequestError, WorkError
 from ddm_core.metrics import (
     METRICS,
@@ -33,6 +35,8 @@ from ddm_core.metrics.precision_recall import recall_replicates
 from ddm_core.metrics.resampling import random_halves, resample_counts
 from ddm_core.metrics.two_sample import two_sample
 from ddm_core.registry import load_plugin
+from ddm_core.store import Store
+from ddm_core.systems import load_system
 
 # Closed forms
 
@@ -274,7 +278,9 @@ def test_kid_and_recall_say_what_they_used() -> None:
     assert "k = 5" in found["precision"].protocol
 
 
-def test_a_metric_is_one_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_metric_is_one_new_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(METRICS, "_members", {name: METRICS[name] for name in METRICS})
     plugin = tmp_path / "spread.py"
     plugin.write_text(
@@ -295,3 +301,14 @@ def test_a_metric_is_one_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     load_plugin(plugin)
     evidence = Evidence(np.full((5, 2), 2.0), real(normal(20, 2, 0)))
     assert measure_evidence(["spread:power=3"], evidence)["spread"].value == 8.0
+
+    # The command line takes the file, too, as if the process were a new one.
+    monkeypatch.delitem(METRICS._members, "spread")
+    plugin.write_text(plugin.read_text() + "# edited")
+    store = Store(tmp_path / "runs")
+    id = store.save(run(load_system("ring"))).id
+    measured = ["metrics", id, "--metrics", "spread", "--runs", str(store.root)]
+    assert command([*measured, "--plugin", str(plugin), "--device", "cpu"]) == 0
+    assert store.run(id).metrics["spread"]["n"] == 7
+    assert command(["tune", "ring", "--plugin", str(tmp_path / "gone.py")]) == 2
+    assert "there is no plug-in file" in capsys.readouterr().err

@@ -210,6 +210,7 @@ def metrics(
         str, typer.Option("--extractor", metavar="NAME", help="own or inception.")
     ] = "own",
     device: o.Device = "auto",
+    plugin: o.Plugins = None,
     runs: o.Runs = None,
     json: o.Json = False,
 ) -> None:
@@ -219,8 +220,11 @@ def metrics(
     names = o.words(metrics)
     # Only now, since torch takes seconds to load and the request may be wrong.
     from ddm_core.make import measure_run, yardstick
+    from ddm_core.registry import load_plugin
     from ddm_core.systems import load_system
 
+    for file in plugin or []:
+        load_plugin(file)
     rules = {
         name: yardstick(load_system(name), extractor, device)
         for name in sorted({record.system for record in records})
