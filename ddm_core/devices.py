@@ -25,11 +25,10 @@ def pick_device(name: str) -> torch.device:
     if name == "cpu":
         return torch.device("cpu")
     kind, _, number = name.partition(":")
-    if kind != "cuda" or not (number == "" or number.isdigit()):
-        raise RequestError(f"no device '{name}'; there are: auto, cpu, cuda, cuda:0, cuda:1, ...")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(number or 0) >= count:
-        here = ", ".join(["cpu", *(f"cuda:{i}" for i in range(count))])
+    known = kind == "cuda" and (number == "" or number.isdecimal())
+    if not known or int(number or 0) >= count:
+        here = ", ".join(["auto", "cpu", *(f"cuda:{i}" for i in range(count))])
         raise RequestError(f"no device '{name}' on this machine; there are: {here}")
     return torch.device("cuda", int(number) if number else torch.cuda.current_device())
 

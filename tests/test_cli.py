@@ -100,6 +100,7 @@ def test_a_plugin_is_a_router(ddm: Cli, tmp_path: Path, monkeypatch: pytest.Monk
     assert bool((weights.isel(expert=-1) == 1).all())
 
 
+HERE = str(Path(__file__).resolve())
 WRONG = {
     "unknown system": ("sample", "rign"),
     "unknown router": ("sample", "ring", "--router", "neerest/full"),
@@ -113,6 +114,16 @@ WRONG = {
     "unknown family": ("list", "experts"),
     "unknown device": ("sample", "ring", "--device", "tpu"),
     "unknown dtype": ("sample", "ring", "--dtype", "int8"),
+    "unknown format": ("export", "nothing", "--out", "x", "--format", "xls"),
+    "a route twice": ("compare", "ring", "--routers", "full,top_k,top_k:k=2"),
+    "no rounds": ("bench", "--rounds", "0"),
+    "no time": ("audit", "ring", "--budget", "0s"),
+    "an empty store": ("runs", "--runs", ""),
+    "an empty place": ("train", "digits", "--out", ""),
+    "a file as a place": ("export", "nothing", "--out", HERE),
+    "a file as a folder": ("export", "nothing", "--out", f"{HERE}/x.zip", "--format", "zip"),
+    "a file for an audit": ("audit", "ring", "--out", HERE),
+    "a file for a training": ("train", "digits", "--out", f"{HERE}/x"),
     "unknown run": ("show", "nothing"),
     "unknown run to delete": ("delete", "nothing"),
     "no run to measure": ("metrics", "nothing"),

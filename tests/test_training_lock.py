@@ -143,7 +143,7 @@ def test_a_failed_request_does_not_decide_the_next(
     wanted = at(tmp_path, only="clusters", **change)
     fresh = dataclasses.replace(wanted, out=tmp_path / "fresh" / "tiny")
     expected = train_system(fresh, progress=silent)
-    with pytest.raises(RequestError, match="device 'abacus' is not there"):
+    with pytest.raises(RequestError, match="no device 'abacus' on this machine"):
         train_system(at(tmp_path, device="abacus"), progress=silent)
     found = train_system(wanted, progress=silent)
     assert planned(found) == planned(expected)

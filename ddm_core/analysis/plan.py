@@ -158,12 +158,13 @@ def parse_budget(text: str) -> float:
     """Seconds: 90s, 10m, 1h, or a plain number of seconds.
 
     Raises:
-        RequestError: it is none of these.
+        RequestError: it is none of these, or no time at all.
     """
     found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smh]?)", text.strip())
     seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
     if seconds <= 0:
-        raise RequestError(f"--budget {text} is no time; write 90s, 10m or 1h")
+        above = "more than 0, as in " if found else ""
+        raise RequestError(f"--budget {text} is no time; write {above}90s, 10m or 1h")
     return seconds
 
 

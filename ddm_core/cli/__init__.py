@@ -73,9 +73,17 @@ def _told(error: Exception) -> int:
 
 
 def _mistyped(error: Exception) -> str:
-    """What is wrong with a value, and whose it is: typer says only the one."""
+    """What is wrong with a value, and whose it is: typer says only the one, and at length."""
+    from pydantic import ValidationError
+
     name = str((getattr(getattr(error, "param", None), "opts", None) or [""])[-1])
-    return f"{name}: {error}" if name.startswith("-") else str(error)
+    said = str(error)
+    if isinstance(error.__cause__, ValidationError):
+        found = error.__cause__.errors()[0]
+        wanted = {"int_parsing": "whole number", "float_parsing": "number"}.get(found["type"])
+        said = f"'{found['input']}' is no {wanted}" if wanted else found["msg"]
+        said = said.removeprefix("Value error, ")
+    return f"{name}: {said}" if name.startswith("-") else said
 
 
 def _unread() -> int:

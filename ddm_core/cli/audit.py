@@ -50,7 +50,10 @@ def audit(
         Path | None, typer.Option("--data", metavar="DIR", help="Where the dataset's files are.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Also put JSON and report here.")
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", parser=o.place, help="Also put JSON and report here."
+        ),
     ] = None,
     device: o.Device = "auto",
     plugin: o.Plugins = None,
@@ -65,6 +68,8 @@ def audit(
     from ddm_core.analysis.plan import parse_budget
 
     seconds = None if budget is None else parse_budget(budget)
+    if out is not None:
+        o.require_room_in(out, out)
     try:
         request = Request(
             system=system,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ddm_core.cli import options as o
-from ddm_core.cli.screen import number, progress, run_json, say_json, say_table
+from ddm_core.cli.screen import aside, number, progress, run_json, say_json, say_table
 from ddm_core.errors import RequestError
 
 __all__ = ["register"]
@@ -58,7 +58,8 @@ def branch(
     from ddm_core.make import yardstick_or_none
     from ddm_core.run import Progress
 
-    order = order_branch(parent, config)
+    with aside():
+        order = order_branch(parent, config)
     with progress(order.config.router) as bar:
 
         def tell(now: Progress) -> None:

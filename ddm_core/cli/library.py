@@ -10,9 +10,11 @@ import typer
 from ddm_core.cli import options as o
 from ddm_core.cli.screen import counted, number, progress, run_json, say_json, say_table, warn
 from ddm_core.cli.stopping import if_stopped
+from ddm_core.errors import unknown
 
 __all__ = ["register"]
 
+FORMATS = ("csv", "parquet", "netcdf", "zip")
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Id, the start of one, or its hash.")]
 Many = Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids, or what stands for one.")]
 
@@ -165,7 +167,10 @@ def trash(
 
 def export(
     run: Many,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", parser=o.place, help="Where the files go."),
+    ],
     format: Annotated[
         str,
         typer.Option("--format", metavar="F", help="csv, parquet, netcdf; zip: to import again."),
@@ -173,6 +178,9 @@ def export(
     runs: o.Runs = None,
 ) -> None:
     """Write a run as tables for other programs, or runs as one archive (--format zip)."""
+    if format not in FORMATS:
+        raise unknown("format", format, FORMATS)
+    o.require_room_in(out.parent if out.suffix == ".zip" and format == "zip" else out, out)
     store = o.open_store(runs)
     ids = list(dict.fromkeys(store.resolve(one) for one in run))
     if format == "zip":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ddm_core.errors import RequestError
 
 if TYPE_CHECKING:
     from ddm_core.store import Store
@@ -29,12 +32,24 @@ __all__ = [
     "Steps",
     "Workers",
     "open_store",
+    "place",
+    "require_room_in",
     "words",
 ]
 
+
+def place(text: str) -> Path:
+    """A path that somebody wrote: an empty one would be the folder in which they stand."""
+    if not text:
+        raise ValueError("it is empty; name a folder")
+    return Path(text)
+
+
 Runs = Annotated[
     Path | None,
-    typer.Option("--runs", metavar="DIR", help="The store; default $DDM_RUNS, else runs."),
+    typer.Option(
+        "--runs", metavar="DIR", parser=place, help="The store; default $DDM_RUNS, else runs."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Num = Annotated[int, typer.Option("--num", metavar="N", help="How many samples.")]
@@ -77,6 +92,19 @@ Plugins = Annotated[
 def words(text: str | None) -> tuple[str, ...]:
     """The parts of a comma-separated list."""
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def require_room_in(folder: Path, asked: Path) -> None:
+    """Refuse a place in which nothing can be made, before any work for it.
+
+    Raises:
+        RequestError: the folder, or what is there of its path, is a file or not writable.
+    """
+    there = next(str(p) for p in (folder, *folder.parents) if os.path.lexists(p) or p == p.parent)
+    if not os.path.isdir(there):
+        raise RequestError(f"--out {asked} is not possible: {there} is no folder")
+    if not os.access(there, os.W_OK):
+        raise RequestError(f"--out {asked} is not possible: {there} is not writable")
 
 
 def open_store(runs: Path | None) -> Store:

@@ -24,7 +24,7 @@ from ddm_core.cli.screen import (
     warn,
 )
 from ddm_core.cli.stopping import if_stopped
-from ddm_core.errors import WorkError
+from ddm_core.errors import RequestError, WorkError, unknown
 
 if TYPE_CHECKING:
     from ddm_core.records import RunRecord
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["comparison_table", "register"]
 
+DTYPES = ("float32", "float64", "bfloat16")
 System = Annotated[str, typer.Argument(metavar="SYSTEM", help="A name, or a checkpoint folder.")]
 
 
@@ -104,7 +105,14 @@ def compare(
     workers: o.Workers = 0,
     observed: o.Observed = 64,
     shown: o.Shown = 16,
-    metrics: o.Metrics = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics",
+            metavar="A,B",
+            help="Quality, as in fid,kid; or none; default fid, of points energy_distance too.",
+        ),
+    ] = None,
     plugin: o.Plugins = None,
     runs: o.Runs = None,
     json: o.Json = False,
@@ -120,7 +128,10 @@ def compare(
 
     for file in plugin or []:
         load_plugin(file)
-    chosen = list(dict.fromkeys(split_routes(routers)))
+    chosen = split_routes(routers)
+    twice = [route for at, route in enumerate(chosen) if route in chosen[:at]]
+    if twice:
+        raise RequestError(f"the route {twice[0]} is there twice: a comparison has each once")
     comparison = stamped()
     wanted = [{**fields, "router": route} for route in chosen]
     records = _make(o.open_store(runs), wanted, measured=True, comparison=comparison)
@@ -159,6 +170,8 @@ def _fields(
     plugin: list[Path] | None,
 ) -> dict[str, Any]:
     """What the options say, as fields of a RunConfig."""
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
     return {
         "system": system,
         "num": num,
@@ -193,11 +206,14 @@ def _make(
     # Only now, since torch takes seconds to load and the request may be wrong.
     from ddm_core import disk
     from ddm_core.estimate import Subject, estimate, registered_costs, together
-    from ddm_core.make import make_run, prepare
+    from ddm_core.make import FEWEST, make_run, prepare
     from ddm_core.quality import default_metrics
 
     with aside():
         orders = prepare(configs, default_metrics if measured else None)
+    one = configs[0]
+    if measured and not one.metrics and one.num < FEWEST:
+        note(f"no quality is measured: it takes {FEWEST} samples at least, not {one.num}")
     # Where nothing can be kept, that is told before the long wait.
     disk.make_folder(store.root)
     costs, earlier = registered_costs(), store.runs()

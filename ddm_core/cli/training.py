@@ -29,7 +29,10 @@ def train(
         str, typer.Option("--experts", metavar="K", help="How many, or auto.")
     ] = "8",
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="The checkpoint folder to make.")
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", parser=o.place, help="The checkpoint folder to make."
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", metavar="DIR", help="Where mnist's files are.")
@@ -43,9 +46,11 @@ def train(
     steps: Annotated[
         int | None, typer.Option("--steps", metavar="N", help="Of each expert's training.")
     ] = None,
-    batch: Annotated[int | None, typer.Option("--batch", metavar="N")] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", metavar="N", help="Images per step of training.")
+    ] = None,
     lr: Annotated[float | None, typer.Option("--lr", metavar="X", help="Learning rate.")] = None,
-    seed: o.Seed = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of all that is random.")] = 0,
     workers: Annotated[
         int, typer.Option("--workers", metavar="N", help="Networks trained side by side.")
     ] = 2,
@@ -63,6 +68,8 @@ def train(
     number = int(experts) if experts.lstrip("-").isdigit() else experts
     if isinstance(number, str) and number != "auto":
         raise RequestError(f"--experts {experts} is neither a number nor auto")
+    if out is not None:
+        o.require_room_in(out.parent, out)
     # Only now, since torch takes seconds to load and the request may be wrong.
     from ddm_core.training import TrainConfig, TrainProgress, train_system
 
@@ -105,14 +112,14 @@ def bench(
     json: o.Json = False,
 ) -> None:
     """Measure what speed costs and gives, as ratios."""
-    for name, value, most in (
-        ("rounds", rounds, 1000),
-        ("readers", readers + 1, 65),
-        ("minutes", minutes, 600),
-        ("interactions", interactions + 1, 100_001),
+    for name, value, least, most in (
+        ("rounds", rounds, 1, 1000),
+        ("readers", readers, 0, 64),
+        ("minutes", minutes, 0.1, 600),
+        ("interactions", interactions, 0, 100_000),
     ):
-        if not 0 < value <= most:
-            raise RequestError(f"--{name} is not possible: too small or too large")
+        if not least <= value <= most:
+            raise RequestError(f"--{name} {value:g} is not possible; take {least:g} to {most:g}")
     from ddm_core.bench import run_bench
 
     with progress("bench") as bar:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from ddm_core.devices import pick_device
 from ddm_core.errors import RequestError
 from ddm_core.nets import build
 from ddm_core.training.config import TrainConfig
@@ -154,19 +155,9 @@ def _make_plan(config: TrainConfig, folder: Path) -> Plan:
         experts=experts,
         seed=config.seed,
         precision=config.precision,
-        device=_device(config.device),
+        device=str(pick_device(config.device)),
         parts=parts,
     )
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError):
-        raise RequestError(f"device '{name}' is not there; there are: auto, cpu, cuda") from None
-    return name
 
 
 def _faster_precision(plan: Plan) -> str:
