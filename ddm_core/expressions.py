@@ -30,7 +30,7 @@ _TOKEN = re.compile(
     |(?P<sign>[=!<>]=|[-+*/%<>(),\[\]]))""",
     re.VERBOSE,
 )
-_PARTS = frozenset({"low", "high", "n"})
+_SOME = 6  # names of a kind, where there are too many to list
 _WORDS = frozenset({"and", "or", "not", "in", "is", "none"})
 _GRAMMAR = "use == != < <= > >= in, is none, and, or, not, + - * / % and brackets"
 _ADVICE = {
@@ -224,14 +224,21 @@ class _Reader:
     def _named(self, token: Token) -> Node:
         name = token.text
         if name not in self._kinds:
-            known = sorted(self._kinds)
-            near = difflib.get_close_matches(name, known, 3)
-            meant = f"did you mean {' or '.join(near)}? " if near else ""
-            there = [one for one in known if "." not in one]
-            behind = [one for one in known if "." in one and one.rpartition(".")[2] not in _PARTS]
-            more = ", ".join([*behind, "fid.low, fid.high and fid.n as of every number"])
-            raise wrong(token, "is no name", f"{meant}there are: {', '.join(there)}; {more}")
+            near = difflib.get_close_matches(name, sorted(self._kinds), 3)
+            meant = f"did you mean {' or '.join(near)}?" if near else _some_of(self._kinds)
+            raise wrong(token, "is no name", meant)
         return Node(self._kinds[name], token, lambda v: comparisons.there(v.get(name)))
+
+
+def _some_of(kinds: Mapping[str, Kind]) -> str:
+    """The names that come first, by what they stand for: all of them would fill a page."""
+    groups: list[str] = []
+    for kind in ("number", "text", "list"):
+        names = [name for name, its in kinds.items() if its == kind and "." not in name]
+        more = ", ..." if len(names) > _SOME else ""
+        if names:
+            groups.append(f"{kind}s ({', '.join(names[:_SOME])}{more})")
+    return f"there are {', '.join(groups)}, and what ddm show RUN lists"
 
 
 def _condition(node: Node) -> Node:

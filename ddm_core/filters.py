@@ -7,7 +7,8 @@ A text is a condition if it compares something; anything else is words. A route 
 whole spec, to its router's and its strategy's, and to the names of both: `learned/top_k:k=2` is
 `router == "top_k"`, `"top_k:k=2"`, `"learned"` and the whole. So do `strategy`, `system`,
 `sampler`. Settings within follow behind a dot: `strategy.k == 2`, `router.temperature > 1`. A
-number of a run is its value; `fid.low`, `fid.high` and `fid.n` are its interval and its n.
+number of a run is its value; `fid.low`, `fid.high` and `fid.n` are its interval and its n. `n` by
+itself is the number of samples, as is `num`.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def kinds_of(records: Iterable[RunRecord]) -> dict[str, Kind]:
     kinds |= {f"{name}.{part}": "number" for name in numbers for part in _PARTS}
     kinds |= {name: _kind(field.annotation) for name, field in RunConfig.model_fields.items()}
     kinds |= dict.fromkeys((*_TEXTS, "strategy"), "text")
-    kinds["tags"] = "list"
+    kinds |= {"tags": "list", "n": "number"}
     return kinds
 
 
@@ -159,6 +160,7 @@ def values_of(record: RunRecord) -> dict[str, Value]:
         "seconds": record.seconds,
         "device": record.device or config.device,
         "tags": record.tags,
+        "n": config.num,
     }
     return out | {name: getattr(record, name) for name in _TEXTS}
 

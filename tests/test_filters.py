@@ -214,6 +214,7 @@ def test_the_longest_filter_is_judged_at_once() -> None:
         ("kid < 1", False),
         ("fid_inception == 7", True),
         ("num == 64 and steps > 10 and seed == 0", True),
+        ("n == 64 and fid.n <= n", True),
         ("label is none and guidance == 1", True),
         ('"paper" in tags', True),
         ('created > "2025" and created < "2027"', True),
@@ -235,6 +236,15 @@ def test_names_of_a_run(text: str, right: bool) -> None:
         metrics={"fid": {"value": 20, "low": 15, "n": 64}, "fid@inception": {"value": 7}},
     )
     assert understand(text, [run]).matches(run) is right
+
+
+@pytest.mark.parametrize("name", ["x", "router.temperature", "wholly_else"])
+def test_a_name_that_is_none_is_answered_in_a_line(name: str) -> None:
+    run = record("top_k:k=2", metrics={f"metric_{i}": {"value": 1.0} for i in range(200)})
+    with pytest.raises(RequestError) as caught:
+        understand(f"{name} == 4", [run])
+    assert len(str(caught.value)) < 300
+    assert "did you mean " in str(caught.value) or "there are numbers (" in str(caught.value)
 
 
 def test_every_number_that_a_run_can_have_is_known_before_one_has_it() -> None:
