@@ -51,3 +51,8 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    # What is not loaded yet is offered, too, by the completion of an editor or a notebook.
+    return sorted({*globals(), *__all__})

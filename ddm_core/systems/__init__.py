@@ -29,12 +29,17 @@ def system_names() -> list[str]:
     return sorted({*known_names(), *_plugged()})
 
 
-def load_system(name: str) -> System:
+def load_system(name: str | os.PathLike[str]) -> System:
     """A system by name, by name with settings (ring:experts=8:error=0.5), or by checkpoint folder.
 
     Raises:
         RequestError: no such system, a wrong setting, a damaged checkpoint; one sentence.
     """
+    name = os.fspath(name) if isinstance(name, os.PathLike) else name
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        there = ", ".join(system_names())
+        given = type(name).__name__
+        raise RequestError(f"a system is a name or the path of a folder, not {given}; try {there}")
     base, *pairs = name.split(":")
     if base == "ring":
         return ring(_ring_settings(pairs, name))
