@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ddm_core.config import RunConfig, make_config
+from ddm_core.config import RunConfig, consecutive, make_config
 from ddm_core.errors import RequestError
 
 if TYPE_CHECKING:
@@ -61,15 +61,13 @@ def branch_config(
     """
     if plugins:
         parent = _with_plugins(parent, plugins)
-    chosen = parent.seeds if seeds is None else seeds
-    if len(chosen) == 0 or list(chosen) != list(range(chosen[0], chosen[0] + len(chosen))):
-        raise RequestError("seeds of a branch must be consecutive and at least one")
+    chosen = parent.seeds if seeds is None else consecutive(seeds, "seeds of a branch")
     changed = {"router": router, "sampler": sampler, "label": label, "guidance": guidance}
     return make_config(
         {
             **parent.model_dump(exclude={"branch", "metrics", "batch"}),
             **{name: value for name, value in changed.items() if value is not None},
-            "seed": int(chosen[0]),
+            "seed": chosen.start,
             "num": len(chosen),
             "shown": min(MOST_SHOWN, len(chosen)),
             "branch": {"step": step, "of": parent.model_dump()},

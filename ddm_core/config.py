@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ddm_core.errors import RequestError
 from ddm_core.shipped import ELSEWHERE, known_names
 
-__all__ = ["Branch", "Leg", "RunConfig", "located", "make_config"]
+__all__ = ["Branch", "Leg", "RunConfig", "consecutive", "located", "make_config"]
 
 #: Fields that change how a run is computed and kept, not what its samples are.
 _HOW = frozenset(
@@ -177,6 +178,25 @@ def make_config(fields: dict[str, Any]) -> RunConfig:
         given = repr(first["input"])[:80]
         reason = first["msg"][:1].lower() + first["msg"][1:]
         raise RequestError(f"{where} = {given} is not possible: {reason}") from None
+
+
+def consecutive(seeds: Sequence[int], whose: str = "seeds") -> range:
+    """Seeds as the range that they are.
+
+    Raises:
+        RequestError: they are none at all, or do not follow each other.
+    """
+    wrong = RequestError(f"{whose} must be consecutive and at least one, as in range(16)")
+    try:
+        first, count = int(seeds[0]), len(seeds)
+    except (TypeError, ValueError, LookupError):
+        raise wrong from None
+    found = range(first, first + count)
+    # A range of any length is compared at once.
+    same = seeds == found if isinstance(seeds, range) else list(seeds) == list(found)
+    if not same:
+        raise wrong
+    return found
 
 
 def located(config: RunConfig) -> RunConfig:
