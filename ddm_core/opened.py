@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ddm_core.config import consecutive
 from ddm_core.errors import RequestError
 from ddm_core.plots import Shown, plots
 from ddm_core.store import Store
@@ -128,21 +129,21 @@ def open_comparison(id: str, runs: str | Path | None = None) -> Comparison:
 
 
 def compare(
-    system: System | str,
-    routers: Sequence[str],
+    system: System | str | Path,
+    routers: Sequence[str] | str,
     *,
     seeds: Sequence[int] = range(64),
     steps: int = 50,
-    probes: str | Sequence[str] = "standard",
-    metrics: Sequence[str] | None = None,
+    probes: str | Sequence[str] | None = "standard",
+    metrics: str | Sequence[str] | None = None,
 ) -> Comparison:
     """Sample a system with several routes from the same noise, and measure; nothing is stored.
 
     Arguments:
         system: a loaded system, a name, or a checkpoint folder.
-        routers: route specs, such as top_k:k=2 or uniform/full.
+        routers: route specs, such as top_k:k=2 or uniform/full; also in one text, with commas.
         seeds, steps, probes: as in `sample`.
-        metrics: of quality; default what suits the system, none where nothing is at hand.
+        metrics: of quality; None is what suits the system, none where nothing is at hand.
 
     Raises:
         RequestError: a name or a setting that cannot be; before anything is sampled.
@@ -150,23 +151,25 @@ def compare(
     from ddm_core.make import FEWEST, yardstick_or_none
     from ddm_core.metrics import measure
     from ddm_core.quality import default_metrics
-    from ddm_core.run import sample
-    from ddm_core.summary import summarize
+    from ddm_core.routes import split_routes
+    from ddm_core.run import parts, sample
     from ddm_core.systems import load_system, name_of
+    from ddm_core.systems.base import System
 
-    if not routers or len(set(routers)) < len(routers):
+    routes = split_routes(routers) if isinstance(routers, str) else list(routers or ())
+    if not routes or len(set(routes)) < len(routes):
         raise RequestError("a comparison needs routes, each once")
-    loaded = load_system(system) if isinstance(system, str) else system
-    names = tuple(default_metrics(loaded) if metrics is None else metrics)
-    stick = yardstick_or_none(loaded) if names and len(seeds) >= FEWEST else None
+    loaded = system if isinstance(system, System) else load_system(system)
+    names = default_metrics(loaded) if metrics is None else parts(metrics)
+    few = len(consecutive(seeds)) < FEWEST
+    stick = None if few or not names else yardstick_or_none(loaded)
     shown: list[Shown] = []
-    for router in routers:
-        run = sample(loaded, router, seeds=seeds, steps=steps, probes=probes)
-        estimates = summarize(run.trace, run.seconds)
-        numbers = {name: one.to_json() for name, one in estimates.items()}
+    for route in routes:
+        run = sample(loaded, route, seeds=seeds, steps=steps, probes=probes)
+        numbers = dict(run.numbers)
         if stick is not None:
             images = np.moveaxis(run.images, -1, 1) if run.images.ndim == 4 else run.images
             found = measure(names, images, stick.reference, stick.extractor)
             numbers |= {name: one.to_json() for name, one in found.items()}
-        shown.append(Shown(router, run.trace, numbers))
+        shown.append(Shown(route, run.trace, numbers))
     return Comparison(shown, name_of(loaded))

@@ -7,7 +7,7 @@ the ring are known in closed form. Inception statistics are made from the datase
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from ddm_core.devices import pick_device
 from ddm_core.errors import RequestError
 from ddm_core.metrics import (
     EXTRACTORS,
+    METRICS,
     Extractor,
     Reference,
     load_reference,
@@ -33,6 +34,7 @@ __all__ = [
     "default_metrics",
     "extractor_of",
     "reference_of",
+    "require_metrics",
     "yardstick",
     "yardstick_or_none",
 ]
@@ -55,6 +57,17 @@ def default_metrics(system: System) -> tuple[str, ...]:
     if system.extractor is None:
         return ()
     return ("fid",) if system.is_image else ("fid", "energy_distance")
+
+
+def require_metrics(names: Sequence[str], num: int) -> None:
+    """Refuse metrics of so many samples that cannot be, before anything is sampled.
+
+    Raises:
+        RequestError: an unknown metric, or too few samples for one.
+    """
+    for metric in map(METRICS.parse, names):
+        if num < metric.fewest:
+            raise RequestError(f"{metric.title} needs at least {metric.fewest} samples, not {num}")
 
 
 def extractor_of(system: System, name: str, device: torch.device) -> Extractor:

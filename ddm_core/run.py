@@ -8,34 +8,34 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
 
-from ddm_core.config import RunConfig, located, make_config
+from ddm_core.config import RunConfig, consecutive, located, make_config
 from ddm_core.devices import batch_on, device_name, pick_device, start_worker, workers_on
-from ddm_core.errors import RequestError, WorkError, ran_out_of_memory
+from ddm_core.errors import WorkError, ran_out_of_memory
 from ddm_core.estimate import Subject, estimate, registered_costs, require_room
 from ddm_core.flops import Flops
 from ddm_core.noise import Noise
-from ddm_core.plots import Shown, plots
 from ddm_core.probes.base import Probe, Scene, parse_probes
 from ddm_core.probes.pictures import to_uint8
 from ddm_core.record import record
 from ddm_core.registry import load_plugin
+from ddm_core.result import Result
 from ddm_core.rollout import Step, along
 from ddm_core.routes import parse_route
 from ddm_core.segments import normal, segments
-from ddm_core.summary import summarize
 from ddm_core.systems import load_system, name_of
 from ddm_core.systems.base import System
 from ddm_core.trace import join
 from ddm_core.versions import installed
 
-__all__ = ["Cancelled", "Progress", "Result", "checked", "execute", "sample"]
+__all__ = ["Cancelled", "Progress", "Result", "checked", "execute", "parts", "sample"]
 
 
 class Cancelled(WorkError):
@@ -54,27 +54,6 @@ class Progress(NamedTuple):
     #: x0_hat of the first samples right now, uint8 [shown, height, width, channel], or points;
     #: copies, so ask rarely.
     preview: Callable[[], np.ndarray] | None
-
-
-class Result(NamedTuple):
-    """A finished run, in memory."""
-
-    config: RunConfig
-    samples: Tensor  # [sample, *], images in [-1, 1]
-    images: np.ndarray  # uint8 [sample, height, width, channel], or points float32 [sample, 2]
-    seeds: np.ndarray  # int64 [sample]
-    trace: xr.Dataset
-    seconds: float
-    device: str
-    hashes: dict[str, str]  # of x_T, samples, system
-    versions: dict[str, str]
-
-    @property
-    def plot(self) -> Any:
-        """Figures of the Trace page: plot.weights(), plot.<variable>()."""
-        estimates = summarize(self.trace, self.seconds)
-        numbers = {name: one.to_json() for name, one in estimates.items()}
-        return plots("run", [Shown(self.config.router, self.trace, numbers)])
 
 
 def ignore(progress: Progress) -> None:
@@ -111,16 +90,22 @@ def checked(config: RunConfig, system: System | None = None) -> RunConfig:
 
 
 def sample(
-    system: System | str,
+    system: System | str | Path,
     router: str = "top_k",
     *,
     seeds: Sequence[int] = range(16),
     steps: int = 50,
     sampler: str = "euler",
-    probes: str | Sequence[str] = "standard",
+    probes: str | Sequence[str] | None = "standard",
     label: int | None = None,
     guidance: float = 1.0,
     device: str = "auto",
+    dtype: str = "float32",
+    batch: int = 0,
+    workers: int = 0,
+    observed: int = 64,
+    shown: int = 16,
+    metrics: str | Sequence[str] | None = None,
     on_progress: Callable[[Progress], None] = ignore,
 ) -> Result:
     """Sample a system with a route: the front door for notebooks.
@@ -128,38 +113,69 @@ def sample(
     Arguments:
         system: a loaded system, a name, or a checkpoint folder.
         router: a route spec, such as top_k:k=2, learned:temperature=4/full or monolith.
-        seeds: consecutive; sample i is seeds[i] and the same image in any batch.
+        seeds: consecutive; sample i is that of seeds[i] in any batch: the same image bit for bit,
+            and the same floats to 1e-6, as sums of another batch size round otherwise.
         steps: of the time grid.
         sampler: euler, heun, ddim or ddpm.
         probes: names, or standard, all, none.
         label: class that the experts are asked for.
         guidance: classifier-free guidance scale.
         device: auto, cpu, cuda or cuda:N.
+        dtype: float32, float64 or bfloat16.
+        batch: most samples in one batch; 0 leaves it to the device.
+        workers: batches at a time on a CPU; 0 is one per core.
+        observed: the first samples, on which costly probes run.
+        shown: the first samples, of which pictures of every step are kept.
+        metrics: of quality, such as fid; none unless asked for.
         on_progress: called now and then; raise Cancelled to stop.
+
+    Raises:
+        RequestError: the request was wrong.
+        WorkError: as of `execute`.
     """
-    wrong = RequestError("seeds must be consecutive and at least one, as in range(16)")
-    if len(seeds) == 0:
-        raise wrong
-    loaded = load_system(system) if isinstance(system, str) else system
-    name = system if isinstance(system, str) else name_of(system)
+    chosen = consecutive(seeds)
+    loaded = system if isinstance(system, System) else load_system(system)
     config = make_config(
         {
-            "system": name,
+            "system": name_of(system) if isinstance(system, System) else str(system),
             "router": router,
-            "seed": int(seeds[0]),
-            "num": len(seeds),
+            "seed": chosen.start,
+            "num": len(chosen),
             "steps": steps,
             "sampler": sampler,
-            "probes": probes.split(",") if isinstance(probes, str) else tuple(probes),
+            "probes": parts(probes) or ("none",),
             "label": label,
             "guidance": guidance,
             "device": device,
+            "dtype": dtype,
+            "batch": batch,
+            "workers": workers,
+            "observed": observed,
+            "shown": shown,
+            "metrics": tuple(name for name in parts(metrics) if name != "none"),
         }
     )
-    # Only now: the config bounds how many there are to look at.
-    if any(seed != expected for seed, expected in zip(seeds, config.seeds, strict=True)):
-        raise wrong
-    return execute(config, on_progress, system=loaded)
+    if not config.metrics:
+        return execute(config, on_progress, system=loaded)
+    # Imported here: who only samples does without.
+    from ddm_core.metrics import measure
+    from ddm_core.quality import require_metrics, yardstick
+    from ddm_core.records import of_label
+
+    require_metrics(config.metrics, config.num)
+    rule = yardstick(loaded, device=config.device)
+    result = execute(config, on_progress, system=loaded)
+    images = np.moveaxis(result.images, -1, 1) if result.images.ndim == 4 else result.images
+    found = measure(config.metrics, images, rule.reference, rule.extractor)
+    numbers = {name: one.to_json() for name, one in found.items()}
+    return result._replace(metrics=of_label(numbers, config.label))
+
+
+def parts(names: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Names, also of one text with commas between; of None there are none."""
+    if isinstance(names, str):
+        return tuple(part.strip() for part in names.split(",") if part.strip())
+    return tuple(names or ())
 
 
 def execute(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 import pytest
+import torch
 from page_runs import image_run
 
 import ddm_core as ddm
@@ -19,6 +22,7 @@ from app.figures.subjects import Subject
 from app.notebook import paradox_info
 from ddm_core.errors import RequestError
 from ddm_core.plots import GROUP
+from ddm_core.shipped import checkpoints_folder
 from ddm_core.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,6 +97,63 @@ def test_without_the_app_there_is_a_sentence(
     monkeypatch.setattr("ddm_core.plots.entry_points", lambda group: metadata.EntryPoints(()))
     with pytest.raises(RequestError, match="not installed"):
         _ = ddm.open_run(stored.runs()[0].id, stored.root).plot
+
+
+def test_what_is_typed_is_completed() -> None:
+    assert set(ddm.__all__) <= set(dir(ddm))
+
+
+def test_a_run_in_one_line_and_in_numbers() -> None:
+    how: dict[str, Any] = {"batch": 4, "workers": 1, "observed": 2, "shown": 1, "dtype": "float64"}
+    run = ddm.sample(
+        "ring", metrics="fid, energy_distance", seeds=range(7), steps=3, device="cpu", **how
+    )
+    assert {name: getattr(run.config, name) for name in how} == how
+    assert run.config.metrics == ("fid", "energy_distance")
+    assert run.samples.dtype == torch.float64
+    assert int(run.trace["disagreement"].notnull().all("step").sum()) == 2
+    line = (
+        rf"<run of ring, top_k:k=2: 7 samples, 3 steps, {run.seconds:.1f} s; variables: .* more>"
+    )
+    assert re.fullmatch(line, repr(run))
+    assert len(repr(run)) < 200
+    assert run.numbers["fid"]["n"] == run.numbers["selected_distance"]["n"] == 7
+    both = ddm.compare(
+        "ring", "top_k, top_k:k=1", metrics="fid", probes="weights", seeds=range(4), steps=2
+    )
+    assert list(both.numbers) == ["top_k:k=2", "top_k:k=1"]
+    assert set(both.numbers["top_k:k=1"]) >= {"fid", "seconds"}
+    alone = ddm.sample("digits", label=3, metrics=["fid"], probes=None, seeds=range(4), steps=2)
+    assert alone.numbers["fid"]["protocol"].startswith("samples of label 3 alone against ")
+    assert not alone.trace.data_vars
+    assert "variables: none>" in repr(alone)
+
+
+def test_a_system_may_be_a_path(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.symlink_to(checkpoints_folder() / "digits")
+    assert ddm.load_system(folder).folder == folder
+    run = ddm.sample(folder, probes=None, seeds=range(4), steps=2)
+    assert run.config.system == str(folder)
+    for wrong in (None, 5):
+        asked: Any = wrong
+        with pytest.raises(RequestError, match=r"a system is a name or the path of a folder, not"):
+            ddm.sample(asked)
+
+
+@pytest.mark.parametrize("seeds", [5, "abc", "5", None, [], [1.5], [[0, 1]], {}, [0, 2]])
+def test_seeds_that_are_none_are_told(seeds: Any) -> None:
+    ring = ddm.load_system("ring")
+    parent = ddm.sample(ring, probes=None, seeds=range(4), steps=2)
+    asked: list[Callable[[], object]] = [
+        lambda: ddm.sample(ring, seeds=seeds),
+        lambda: ddm.compare(ring, ["full"], seeds=seeds),
+    ]
+    if seeds is not None:  # all of the parent's
+        asked.append(lambda: ddm.branch(parent, step=1, seeds=seeds, system=ring))
+    for ask in asked:
+        with pytest.raises(RequestError, match=r"must be consecutive and at least one, as in ran"):
+            ask()
 
 
 def notebook() -> dict[str, Any]:
