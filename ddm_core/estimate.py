@@ -128,7 +128,9 @@ class Estimate(NamedTuple):
         return self.memory <= free_memory()
 
     def __str__(self) -> str:
-        told = f"about {_rounded(self.evaluations):,} expert evaluations, {_size(self.memory)}"
+        count = _rounded(self.evaluations)
+        noun = "evaluation" if count == 1 else "evaluations"
+        told = f"about {count:,} expert {noun}, {_size(self.memory)}"
         if self.seconds is None:
             return f"{told}, time unknown: no earlier run tells"
         runs = f"{self.earlier} earlier run{'' if self.earlier == 1 else 's'}"

@@ -52,8 +52,10 @@ def test_only_devices_that_are_there_are_offered(
 
 
 def test_one_is_not_many(ddm: Cli) -> None:
-    fast = ("--num", 1, "--steps", 2, "--device", "cpu")
-    assert ": 1 sample in " in ddm("sample", "ring", *fast)[1]
+    fast = ("--num", 1, "--steps", 1, "--device", "cpu", "--probes", "none")
+    _, out, err = ddm("sample", "ring", "--router", "top_k:k=1", *fast)
+    assert ": 1 sample in " in out
+    assert "about 1 expert evaluation, " in err
     _, out, err = ddm("compare", "ring", "--routers", "full", *fast)
     assert ": 1 run from the same noise " in out
     assert "no quality is measured: it takes 2 samples at least, not 1\n" in err
