@@ -101,6 +101,7 @@ def build_ensemble(
     else:
         router = route.router or ROUTERS.parse(system.default_router)
         strategy = route.strategy
+        _require_experts(strategy, system)
         bound = Route(
             _logits(router, system),
             router.temperature_on(system),
@@ -114,6 +115,20 @@ def build_ensemble(
     if bfloat16:
         experts = tuple(Bfloat16Denoiser(expert) for expert in experts)
     return Ensemble(experts, bound, system.schedule, dense=dense, keep=keep)
+
+
+def _require_experts(strategy: Strategy, system: System) -> None:
+    """Refuse more experts than there are: a Top-9 of 6 would be kept under a name that it is not.
+
+    Where there is one expert, every strategy is that expert.
+    """
+    experts, name = len(system.experts), strategy.asks
+    asked = getattr(strategy, name) if isinstance(name, str) else 0
+    if 1 < experts < asked:
+        raise RequestError(
+            f"{name}={asked} in '{spec(strategy)}' is more than the {experts} experts of system "
+            f"'{system.name}'; take full to ask all of them"
+        )
 
 
 def _logits(router: Router, system: System) -> Callable[[State], Tensor]:

@@ -243,6 +243,8 @@ GIANT = 10**9
             {"router": "fixed:expert=8/full"},
             "no expert 8; system 'digits' has experts 0",
         ),
+        ("ring", {"router": "top_k:k=7"}, "k=7 in 'top_k:k=7' is more than the 6 experts of sys"),
+        ("ring", {"router": "exact/sticky:k=7"}, "k=7 in 'sticky:k=7' is more than the 6 expert"),
         ("digits", {"router": "exact/full"}, "'digits' has no closed-form posterior"),
         ("digits", {"probes": "state"}, "probe 'state' needs points; 'digits' has none"),
         (
