@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -242,6 +243,8 @@ def _begin(request: Request, root: Path, plan: Plan, stop: Any, told: Any) -> No
     """Begin a process of the crew."""
     # Ctrl-C reaches every process of a terminal: the first one decides, and tells the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # An answer may be one document, the first process's: what plug-ins print goes beside it.
+    sys.stdout = sys.stderr
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     threadpool_limits(1)
