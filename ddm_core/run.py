@@ -113,8 +113,9 @@ def sample(
     Arguments:
         system: a loaded system, a name, or a checkpoint folder.
         router: a route spec, such as top_k:k=2, learned:temperature=4/full or monolith.
-        seeds: consecutive; sample i is that of seeds[i] in any batch: the same image bit for bit,
-            and the same floats to 1e-6, as sums of another batch size round otherwise.
+        seeds: consecutive; sample i is that of seeds[i] in any batch. In batches of one size it is
+            so bit for bit; in those of another size the sums of networks round otherwise, so that
+            floats differ by 1e-7, a few by 1e-5, and one pixel in 100,000 by one grey level.
         steps: of the time grid.
         sampler: euler, heun, ddim or ddpm.
         probes: names, or standard, all, none.
