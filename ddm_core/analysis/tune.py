@@ -218,7 +218,7 @@ def _sentence(chosen: str, best: str, rival: str, difference: Estimate, *, confi
     # The best of many by one set of seeds is flattered by it; a second look at the same route
     # could only show that it is itself.
     against = f"the runner-up, {rival}, on other seeds it is {apart}"
-    return f"{chosen} is the best itself, so that it needs no excuse: against {against}"
+    return f"{chosen} is itself the best: against {against}"
 
 
 def _cheapest(found: dict[str, tuple[float, Judged]], best: str, metric: str) -> str:
