@@ -15,7 +15,7 @@ from ddm_core.errors import RequestError
 from ddm_core.kept import Kept
 from ddm_core.metrics import METRICS, gather, measure_evidence
 from ddm_core.metrics.extractors.base import never
-from ddm_core.quality import Yardstick, yardstick, yardstick_or_none
+from ddm_core.quality import Yardstick, require_metrics, yardstick, yardstick_or_none
 from ddm_core.records import RunRecord
 from ddm_core.registry import load_plugin
 from ddm_core.run import Cancelled, Progress, checked, execute
@@ -73,16 +73,10 @@ def prepare(
         normal = normal.model_copy(update={"metrics": metrics})
         rule: Yardstick | None = None
         if metrics:
-            _require_metrics(metrics, normal.num)
+            require_metrics(metrics, normal.num)
             rule = kept.yardstick(config.system, config.device)
         orders.append(Order(normal, system, rule))
     return orders
-
-
-def _require_metrics(metrics: Sequence[str], num: int) -> None:
-    for metric in map(METRICS.parse, metrics):
-        if num < metric.fewest:
-            raise RequestError(f"{metric.title} needs at least {metric.fewest} samples, not {num}")
 
 
 def make_run(
@@ -165,7 +159,7 @@ def measure_run(
         Cancelled: should_stop said so.
     """
     images = store.samples(record.id).images
-    _require_metrics(metrics, len(images))
+    require_metrics(metrics, len(images))
     if record.hashes.get("system", yardstick.system) != yardstick.system:
         raise RequestError(
             f"run {record.id} was sampled from another version of '{record.system}'"

@@ -65,10 +65,12 @@ def test_who_names_samples_and_no_time_gets_the_whole_map(monkeypatch: pytest.Mo
     patient = make_plan(Request(system="digits", num=64), system)
     assert patient.temperatures == plan_module.TEMPERATURES
     assert patient.truth_images == MOST
+    assert patient.request.patient
     assert patient.given_up == ()
     hurried = make_plan(Request(system="digits", num=64, budget=600), system)
     assert len(hurried.temperatures) < len(patient.temperatures)
     assert hurried.truth_images < patient.truth_images
+    assert not hurried.request.patient
     assert any("temperatures" in one for one in hurried.given_up)
     assert any("take longer than the 600 s" in one for one in hurried.given_up)
 

@@ -109,3 +109,15 @@ def test_a_component_that_exits_is_a_fault(ddm: Cli, monkeypatch: pytest.MonkeyP
     code, out, err = ddm("sample", "ring", *FAST)
     assert (code, out) == (1, "")
     assert err.splitlines()[-1].startswith("error: something within the work called exit(0)")
+
+
+def test_samples_of_one_label_are_told_to_be_measured_against_all(ddm: Cli) -> None:
+    words = ("--num", "4", "--steps", "2", "--probes", "none", "--workers", "1")
+    told = "warning: samples of label 3 alone are measured against real data of all labels"
+    code, _, err = ddm("compare", "digits", "--routers", "full,sample", "--label", "3", *words)
+    assert code == 0
+    assert err.count(told) == 1
+    first = ddm.store.runs()[0].id
+    assert told in ddm("metrics", first, "--metrics", "kid")[2]
+    code, _, err = ddm("sample", "digits", *words, "--label", "3")
+    assert (code, told in err) == (0, False)  # nothing is measured

@@ -182,7 +182,7 @@ def test_a_run_whose_measuring_was_cancelled_is_measured_and_not_made_again(
     wanted = [ring(num=32, metrics=("energy_distance",)), ring("full", num=32)]
     first = alone.submit(wanted, comparison=True)
     with monkeypatch.context() as patch:
-        patch.setattr(make, "measure", fail_with(Cancelled("cancelled")))
+        patch.setattr(make, "measure_evidence", fail_with(Cancelled("cancelled")))
         work(alone.root, "cpu", 0.0)
     job = alone.job(first)
     assert job.state == "cancelled"

@@ -80,6 +80,11 @@ class Request(BaseModel):
     plugins: tuple[str, ...] = ()
 
     @property
+    def patient(self) -> bool:
+        """Who names the number of samples and no time gets everything, however long it takes."""
+        return self.num is not None and self.budget is None
+
+    @property
     def command(self) -> str:
         """The line that asks for the same; where the data are is a matter of the machine."""
         words = ["ddm", "audit", self.system]
@@ -185,9 +190,7 @@ def make_plan(request: Request, system: System) -> Plan:
     if request.map:
         fewer = (TEMPERATURES, TEMPERATURES[1:], TEMPERATURES[1:3], ())
         scopes = [(TEMPERATURES, True), *((some, False) for some in fewer)]
-    # Who names the number of samples and no time gets everything, however long it takes.
-    patient = request.num is not None and request.budget is None
-    if patient:
+    if request.patient:
         scopes = scopes[:1]
     stability = SENSITIVE_IMAGES if system.is_image else SENSITIVE_POINTS
     plan = None
@@ -209,7 +212,7 @@ def make_plan(request: Request, system: System) -> Plan:
             num=num,
             stability_samples=min(stability, num),
             truth_images=most
-            if patient
+            if request.patient
             else int(max(LEAST_REAL, min(most, calls * 0.05 / (10 * (experts + 1))))),
             times=tuple((i + 0.5) / 10 for i in range(10)),
             budget=budget,
@@ -388,6 +391,6 @@ def _given_up(
     missing = [f"{t:g}" for t in TEMPERATURES if t not in temperatures and t != 1.0]
     if missing:
         out.append(f"the map's router temperatures {', '.join(missing)} were left out")
-    if affordable < num and (request.num is None or request.budget is not None):
+    if affordable < num and not request.patient:
         out.append(f"{num} samples per route take longer than the {budget:.0f} s that were given")
     return out

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from ddm_core.cli import options as o
-from ddm_core.cli.screen import counted, number, progress, run_json, say_json, say_table, warn
+from ddm_core.cli.screen import (
+    counted,
+    number,
+    progress,
+    run_json,
+    say_json,
+    say_table,
+    tell_labels,
+    warn,
+)
 from ddm_core.cli.stopping import if_stopped
 from ddm_core.errors import unknown
 
@@ -237,6 +246,7 @@ def metrics(
         name: yardstick(load_system(name), extractor, device)
         for name in sorted({record.system for record in records})
     }
+    tell_labels(record.config.label for record in records)
     measured = []
     for record in records:
         with if_stopped(lambda: "what was measured is kept"), progress(record.id) as bar:

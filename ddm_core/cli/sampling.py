@@ -21,6 +21,7 @@ from ddm_core.cli.screen import (
     run_json,
     say_json,
     say_table,
+    tell_labels,
     warn,
 )
 from ddm_core.cli.stopping import if_stopped
@@ -214,6 +215,7 @@ def _make(
     one = configs[0]
     if measured and not one.metrics and one.num < FEWEST:
         note(f"no quality is measured: it takes {FEWEST} samples at least, not {one.num}")
+    tell_labels(order.config.label for order in orders if order.yardstick is not None)
     # Where nothing can be kept, that is told before the long wait.
     disk.make_folder(store.root)
     costs, earlier = registered_costs(), store.runs()

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ __all__ = [
     "run_json",
     "say_json",
     "say_table",
+    "tell_labels",
     "warn",
 ]
 
@@ -138,6 +139,12 @@ def note(sentence: str) -> None:
 def warn(sentence: str) -> None:
     """One line on stderr that is no error."""
     print(f"warning: {sentence}", file=sys.stderr)
+
+
+def tell_labels(labels: Iterable[int | None]) -> None:
+    """Say that samples of one label alone are far from the data although nothing is wrong."""
+    for label in sorted({one for one in labels if one is not None}):
+        warn(f"samples of label {label} alone are measured against real data of all labels")
 
 
 def number(one: Mapping[str, Any] | None, digits: int = 3, *, interval: bool = False) -> str:
