@@ -72,7 +72,7 @@ def test_the_best_is_put_against_the_runner_up_and_says_so(
     monkeypatch.setattr(module, "candidates", lambda system, calls: ["full", "fixed/full"])
     found = tuned("ring", num=64, steps=4, max_calls=6)
     assert (found.chosen, found.best, found.rival) == ("full", "full", "fixed/full")
-    assert "is the best itself" in found.says
+    assert "is itself the best" in found.says
     assert "the runner-up, fixed/full" in found.says
     assert "better" in found.says
     assert (found.difference.high or 0) < 0
