@@ -210,7 +210,8 @@ def located(config: RunConfig) -> RunConfig:
     """
     base, system = config.system.partition(":")[0], config.system
     # os.path, since it takes a name that no file system would take for one that is not there.
-    if base not in {ELSEWHERE, *known_names()} and os.path.isdir(system):
+    # Names are looked up last: that reads what every installed package brings.
+    if os.path.isdir(system) and base not in {ELSEWHERE, *known_names()}:
         system = _whole(system)
     branch = config.branch
     if branch is not None:
