@@ -43,6 +43,7 @@ class Draft:
             update={
                 "status": "done",
                 "config": result.config,
+                "system": result.config.system,
                 "router": result.config.router,
                 "seconds": result.seconds,
                 "device": result.device,

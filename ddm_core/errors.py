@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["RequestError", "WorkError", "ran_out_of_memory", "unknown"]
+__all__ = ["STOPPED", "RequestError", "WorkError", "ran_out_of_memory", "unknown"]
 
-
+STOPPED = 130  # the exit code after Ctrl-C
 _LONGEST = 80  # characters of what somebody typed that are worth repeating
 
 

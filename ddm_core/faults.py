@@ -29,6 +29,11 @@ class Fault(WorkError):
         super().__init__(f"{who}{'' if step is None else f' at step {step}'}: {what}")
         self.who = who
         self.what = what
+        self.step = step
+
+    def __reduce__(self) -> tuple[type[Fault], tuple[str, str, int | None]]:
+        """Exceptions are copied by their text alone, which these are not made from."""
+        return Fault, (self.who, self.what, self.step)
 
     def at(self, step: int) -> Fault:
         """The same fault, its step named."""
@@ -42,6 +47,8 @@ def named(who: str) -> Generator[None]:
         yield
     except (RequestError, WorkError):
         raise
+    except SystemExit as error:
+        raise Fault(who, f"it calls exit({error.code}) where it should answer") from error
     except Exception as error:
         if ran_out_of_memory(error):
             raise

@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 from ddm_core import disk
 from ddm_core.branching import change_in_words
 from ddm_core.config import RunConfig, located
-from ddm_core.errors import RequestError, WorkError
+from ddm_core.errors import STOPPED, RequestError, WorkError
 from ddm_core.queue import Queue, Row, lane_of
 from ddm_core.records import stamped
 
@@ -283,8 +283,9 @@ class Jobs:
         """Start the worker of a lane, unless it is on its way or cannot work."""
         before = self._started.get(lane)
         code = None if before is None else before.poll()
-        # A worker that was killed is started again; one that fails by itself would fail again.
-        if code is not None and code > 0:
+        # A worker that was killed is started again, by Ctrl-C, too; one that fails by itself would
+        # fail again.
+        if code is not None and code > 0 and code != STOPPED:
             del self._started[lane]
             said = f"the worker ends by itself; its last words are in {self._log(lane)}"
             self._queue.fail(lane, said)

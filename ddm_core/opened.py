@@ -150,8 +150,8 @@ def compare(
     """
     from ddm_core.make import FEWEST, yardstick_or_none
     from ddm_core.metrics import measure
-    from ddm_core.quality import default_metrics
-    from ddm_core.routes import split_routes
+    from ddm_core.quality import default_metrics, require_metrics
+    from ddm_core.routes import parse_route, split_routes
     from ddm_core.run import parts, sample
     from ddm_core.systems import load_system, name_of
     from ddm_core.systems.base import System
@@ -160,9 +160,16 @@ def compare(
     if not routes or len(set(routes)) < len(routes):
         raise RequestError("a comparison needs routes, each once")
     loaded = system if isinstance(system, System) else load_system(system)
-    names = default_metrics(loaded) if metrics is None else parts(metrics)
-    few = len(consecutive(seeds)) < FEWEST
-    stick = None if few or not names else yardstick_or_none(loaded)
+    for route in routes:
+        parse_route(route)
+    count = len(consecutive(seeds))
+    names: Sequence[str] = ()
+    if metrics is not None:
+        names = [name for name in parts(metrics) if name != "none"]
+        require_metrics(names, count)
+    elif count >= FEWEST:
+        names = default_metrics(loaded)
+    stick = yardstick_or_none(loaded) if names else None
     shown: list[Shown] = []
     for route in routes:
         run = sample(loaded, route, seeds=seeds, steps=steps, probes=probes)

@@ -91,8 +91,15 @@ def read_recipe(picture: bytes) -> Recipe:
 
 def recipe_text(config: RunConfig) -> str:
     """What a picture carries: the config, of whose plug-ins nobody needs the folders."""
+    return _without_folders(config).model_dump_json()
+
+
+def _without_folders(config: RunConfig) -> RunConfig:
+    branch = config.branch
+    if branch is not None:
+        branch = branch.model_copy(update={"of": _without_folders(branch.of)})
     plugins = tuple(Path(file).name for file in config.plugins)
-    return config.model_copy(update={"plugins": plugins}).model_dump_json()
+    return config.model_copy(update={"plugins": plugins, "branch": branch})
 
 
 def _text(picture: bytes) -> bytes:

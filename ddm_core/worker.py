@@ -146,7 +146,7 @@ def _sample(task: Task) -> None:
     series = _Series(task, orders)
     for order in orders:
         series.begin(order.config)
-        kept = next((run for run in have if run.config == order.config), None)
+        kept = next((run for run in have if _is(run, order)), None)
         if kept is not None:
             have.remove(kept)  # two orders that are alike are two runs
         record = kept or sample_run(
@@ -158,6 +158,12 @@ def _sample(task: Task) -> None:
             task.store, record, order, on_measure=series.measuring, should_stop=task.stopping
         )
         series.end(made=kept is None)
+
+
+def _is(run: RunRecord, order: Order) -> bool:
+    """Whether it was made by this order, from the system as it is now."""
+    made_by = run.hashes.get("system", order.system.digest)
+    return run.config == order.config and made_by == order.system.digest
 
 
 def _left(task: Task) -> list[RunRecord]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from ddm_core.analysis import parts
 from ddm_core.analysis import plan as plan_module
 from ddm_core.analysis.claims import Check, Claim, decide
 from ddm_core.analysis.plan import FEWEST, MOST, Request, make_plan, parse_budget
 from ddm_core.errors import RequestError
 from ddm_core.intervals import Estimate
 from ddm_core.routes import parse_route
+from ddm_core.shipped import checkpoints_folder
+from ddm_core.store import Store
 from ddm_core.systems import load_system
 
 
@@ -172,3 +177,18 @@ def test_a_claim_without_tests_says_why() -> None:
     assert found["verdict"] == "undecided"
     assert "nothing was run" in found["sentence"]
     assert (found["effect"], found["n"]) == (None, 0)
+
+
+def test_an_audit_of_a_folder_finds_the_runs_that_it_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").symlink_to(checkpoints_folder() / "digits")
+    monkeypatch.chdir(tmp_path)
+    store, system = Store(tmp_path / "runs"), load_system("mine")
+    plan = make_plan(Request(system="mine", num=32, steps=4, budget=5, map=False), system)
+    config = parts._config(plan.model_copy(update={"num": 4}), plan.entries[0], 1, image=True)
+    for _ in range(2):
+        parts._sample(config, system, store, ("audit",), lambda progress: None)
+    (run,) = store.runs()
+    # Another folder to stand in changes nothing.
+    assert run.system == run.config.system == str(tmp_path / "mine")

@@ -140,6 +140,12 @@ def test_files_beside_the_system_are_checked_too(folder: Path, name: str) -> Non
         load_checkpoint(folder)
 
 
+def test_clusters_of_an_earlier_version_are_told(folder: Path) -> None:
+    change_tensors(folder, "clusters.safetensors", lambda tensors: tensors.pop("feature_spread"))
+    with pytest.raises(RequestError, match=r"clusters.safetensors is of an earlier version"):
+        load_checkpoint(folder)
+
+
 def test_an_expert_of_another_place_is_foreign(folder: Path) -> None:
     shutil.copy(folder / "expert_0.safetensors", folder / "expert_1.safetensors")
     with pytest.raises(RequestError, match=r"expert_1.safetensors is damaged or foreign"):

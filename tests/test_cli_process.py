@@ -11,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from conftest import start_dashboard
 from made_up import made_up
 
 from ddm_core.store import Store
@@ -129,3 +130,27 @@ def test_who_stops_reading_is_no_failure(words: str) -> None:
     assert shell(f"{DDM} {words} | true") == (0, "", "")
     code, _, err = shell(f"{DDM} {words} | head -c 1")
     assert (code, err) == (0, "")
+
+
+def test_a_server_that_ctrl_c_ends_says_nothing_more(root: Path, tmp_path: Path) -> None:
+    server = start_dashboard(root, tmp_path / "log")
+    try:
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(timeout=30) == 130
+        assert "Traceback" not in server.log.read_text()
+    finally:
+        server.stop()
+
+
+def test_children_leave_ctrl_c_to_the_one_that_started_them() -> None:
+    found = interrupted(f"""
+        import os, signal, subprocess, sys
+        from ddm_core.deaf import deaf_children
+
+        ask = [sys.executable, "-c", "import os, signal; {PRESS}; print('lives')"]
+        with deaf_children():
+            deaf = subprocess.run(ask, capture_output=True, text=True)
+        hears = subprocess.run(ask, capture_output=True, text=True)
+        print(deaf.stdout.strip(), hears.stdout.strip(), "KeyboardInterrupt" in hears.stderr)
+    """)
+    assert found == (0, "lives  True\n", "")

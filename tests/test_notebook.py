@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import plotly.graph_objects as go
 import pytest
@@ -16,6 +17,7 @@ import torch
 from page_runs import image_run
 
 import ddm_core as ddm
+import ddm_core.run
 from app.figures import samples_scatter, series, variables, weights
 from app.figures.look import Look
 from app.figures.subjects import Subject
@@ -103,7 +105,7 @@ def test_what_is_typed_is_completed() -> None:
     assert set(ddm.__all__) <= set(dir(ddm))
 
 
-def test_a_run_in_one_line_and_in_numbers() -> None:
+def test_a_run_in_one_line_and_in_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     how: dict[str, Any] = {"batch": 4, "workers": 1, "observed": 2, "shown": 1, "dtype": "float64"}
     run = ddm.sample(
         "ring", metrics="fid, energy_distance", seeds=range(7), steps=3, device="cpu", **how
@@ -123,6 +125,18 @@ def test_a_run_in_one_line_and_in_numbers() -> None:
     )
     assert list(both.numbers) == ["top_k:k=2", "top_k:k=1"]
     assert set(both.numbers["top_k:k=1"]) >= {"fid", "seconds"}
+    for routes, wanted, few in (
+        (["full", "nonsense"], None, 4),
+        (["full"], "nonsense", 4),
+        (["full"], "fd_infinity", 4),
+        (["full"], "fid", 1),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(ddm_core.run, "sample", Mock(side_effect=AssertionError("sampled")))
+            with pytest.raises(RequestError):
+                ddm.compare("ring", routes, metrics=wanted, seeds=range(few), steps=2)
+    plain = ddm.compare("ring", ["full"], metrics="none", seeds=range(2), steps=2)
+    assert "energy_distance" not in plain.numbers["full"]
     alone = ddm.sample("digits", label=3, metrics=["fid"], probes=None, seeds=range(4), steps=2)
     assert alone.numbers["fid"]["protocol"].startswith("samples of label 3 alone against ")
     assert not alone.trace.data_vars

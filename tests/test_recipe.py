@@ -15,10 +15,11 @@ from made_up import made_up
 from PIL import Image
 
 from ddm_core import pictures
+from ddm_core.branching import branch_config
 from ddm_core.cli import run
 from ddm_core.config import RunConfig
 from ddm_core.errors import RequestError
-from ddm_core.recipe import MOST_BYTES, read_recipe, read_recipe_file
+from ddm_core.recipe import MOST_BYTES, read_recipe, read_recipe_file, recipe_text
 from ddm_core.store import Store
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -76,6 +77,14 @@ def test_neither_plugins_nor_folders_of_others_are_taken(tmp_path: Path) -> None
     assert (
         found.left_out == "its plug-in file and the system, which is a folder of another machine"
     )
+
+
+def test_a_picture_tells_no_folder_of_a_plugin() -> None:
+    parent = CONFIG.model_copy(update={"plugins": ("/far/somebody/mine.py",)})
+    child = branch_config(parent, step=2, router="full")
+    text = recipe_text(child.model_copy(update={"plugins": parent.plugins}))
+    assert "mine.py" in text
+    assert "somebody" not in text
 
 
 WRONG = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 from typing import Any
@@ -299,6 +300,7 @@ class Mine(Probe):
         ("strategy", "pass", "strategy 'mine' at step 0: weights: nothing, not a tensor [7, 6]"),
         ("strategy", "return p[:, :2]", "strategy 'mine' at step 0: weights of shape [7, 2], not"),
         ("strategy", "1 / 0", "strategy 'mine' at step 0: ZeroDivisionError: division by zero"),
+        ("strategy", "raise SystemExit(0)", "strategy 'mine' at step 0: it calls exit(0) where"),
         ("probe", "return 5", "probe 'mine': begin gave an int, which is no function"),
         (
             "probe",
@@ -331,3 +333,4 @@ def test_a_fault_of_a_plugin_names_it_and_the_step(
         run(systems["ring"], route, probes=probes)
     assert str(caught.value).startswith(words)
     assert "\n" not in str(caught.value)
+    assert str(copy.copy(caught.value)) == str(caught.value)

@@ -12,6 +12,7 @@ import asyncio
 import gc
 import os
 import socket
+import sys
 import tomllib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.server.exposed import ADDRESS, names_of
 from app.server.headers import Headers
-from ddm_core.errors import RequestError, WorkError
+from ddm_core.errors import STOPPED, RequestError, WorkError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -68,7 +69,10 @@ def main(
         ],
         middleware=[Middleware(Headers, hosts=names_of(host, names))],
     )
-    dashboard.run(config=options(port, host, names))
+    try:
+        dashboard.run(config=options(port, host, names))
+    except KeyboardInterrupt:  # how a server is ended
+        sys.exit(STOPPED)
 
 
 def _start(request: Request) -> Response:

@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 from ddm_core.analysis.held_out import HeldOut, held_out
 from ddm_core.analysis.parts import Part, load_part, measure_part, save_part
 from ddm_core.analysis.plan import Entry, Plan, Request
+from ddm_core.deaf import deaf_children
 from ddm_core.devices import pick_device
 from ddm_core.errors import RequestError, WorkError
 from ddm_core.metrics import Reference
@@ -199,7 +200,8 @@ def _side_by_side(
         # The dearest first: at the end the cheap ones fill the gaps.
         count = len(kit.system.experts)
         order = sorted(routes, key=lambda i: -plan.cost(plan.entries[i], count))
-        futures: dict[Future[None], int] = {pool.submit(_measure, i): i for i in order}
+        with deaf_children():  # the pool starts its processes at the first orders
+            futures: dict[Future[None], int] = {pool.submit(_measure, i): i for i in order}
         waiting: set[Future[None]] = set(futures)
         while waiting:
             finished, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)

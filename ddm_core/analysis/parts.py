@@ -20,7 +20,7 @@ from torch import Tensor
 from ddm_core import disk, pictures
 from ddm_core.analysis.plan import LEVELS, OBSERVED, Entry, Plan
 from ddm_core.analysis.stability import Array, convergence, noised_sensitivity, sensitivity
-from ddm_core.config import RunConfig, make_config
+from ddm_core.config import RunConfig, located, make_config
 from ddm_core.errors import RequestError, WorkError
 from ddm_core.metrics.extractors.base import Extractor, extract_features
 from ddm_core.run import Cancelled, Progress, execute
@@ -143,21 +143,24 @@ class _Sampled(NamedTuple):
 
 def _config(plan: Plan, entry: Entry, workers: int, *, image: bool) -> RunConfig:
     request = plan.request
-    return make_config(
-        {
-            "system": entry.system or request.system,
-            "router": entry.router,
-            "seed": request.seed,
-            "num": plan.num,
-            "steps": request.steps,
-            "sampler": request.sampler,
-            "probes": (*_PROBES, *(("x0_hat", "x0_hat_expert") if image else ("state",))),
-            "observed": plan.num if entry.dense else min(OBSERVED, plan.num),
-            "shown": PICTURED,
-            "device": request.device,
-            "workers": workers,
-            "plugins": request.plugins,
-        }
+    # As a stored run has it, which an audit that goes on compares with this.
+    return located(
+        make_config(
+            {
+                "system": entry.system or request.system,
+                "router": entry.router,
+                "seed": request.seed,
+                "num": plan.num,
+                "steps": request.steps,
+                "sampler": request.sampler,
+                "probes": (*_PROBES, *(("x0_hat", "x0_hat_expert") if image else ("state",))),
+                "observed": plan.num if entry.dense else min(OBSERVED, plan.num),
+                "shown": PICTURED,
+                "device": request.device,
+                "workers": workers,
+                "plugins": request.plugins,
+            }
+        )
     )
 
 

@@ -7,9 +7,9 @@ import signal
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-__all__ = ["STOPPED", "Stopped", "answer_ctrl_c", "at_once", "if_stopped"]
+from ddm_core.errors import STOPPED
 
-STOPPED = 130  # the exit code
+__all__ = ["STOPPED", "Stopped", "answer_ctrl_c", "at_once", "if_stopped"]
 
 
 class Stopped(Exception):

@@ -56,7 +56,8 @@ def load_system(name: str | os.PathLike[str]) -> System:
         return load_checkpoint(checkpoints_folder() / base)
     # os.path, since it takes a name that no file system would take for one that is not there.
     if os.path.isdir(name):
-        return load_checkpoint(Path(name))
+        # Whole: the system keeps it, and is loaded again from wherever one stands then.
+        return load_checkpoint(Path(os.path.abspath(name)))
     if os.sep in name:
         raise RequestError(f"there is no checkpoint folder {name}")
     there = ", ".join(system_names())

@@ -111,6 +111,11 @@ def _load_clusters(folder: Path, manifest: Manifest) -> Clusters:
         "feature_spread": ((), torch.float32),
         "examples": ((experts, examples, *shape), torch.uint8),
     }
+    if "spread" in tensors and "feature_spread" not in tensors:
+        raise RequestError(
+            f"{folder / 'clusters.safetensors'} is of an earlier version, which did not keep "
+            "'feature_spread': train it again"
+        )
     if manifest.clusters.features == "pca":
         expected["components"] = ((features, dimension), torch.float32)
     _check(folder / "clusters.safetensors", tensors, expected)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from safetensors import safe_open
 
+from ddm_core.deaf import deaf_children
 from ddm_core.errors import WorkError
 from ddm_core.training.parts import is_finished, part_path, train_part
 from ddm_core.training.plan import Plan
@@ -129,8 +130,9 @@ def _train_in_children(
     stop = context.Event()
     settings = (plan.to_json(), folder, tasks, reports, stop)
     children = [context.Process(target=_work, args=settings, daemon=True) for _ in range(workers)]
-    for child in children:
-        child.start()
+    with deaf_children():
+        for child in children:
+            child.start()
     busy: set[str] = set()
     try:
         while True:
