@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from browsing import settled
 from page_runs import EVIL, image_run, known_store, point_runs
 from test_figures import STEPS
 
@@ -100,6 +101,7 @@ def test_hostile_names_are_not_run(page: Callable[..., Any], shown: Store) -> No
     window.get_by_role("textbox", name="Search", exact=True).fill("onerror")
     window.keyboard.press("Enter")
     window.wait_for_selector("text=1 of 5 runs")
+    settled(window)  # until then the table before is there, too
     # The first row's checkbox is painted on a canvas: click where it is.
     window.locator('[data-testid="stDataFrame"]').click(position={"x": 18, "y": 52})
     window.wait_for_selector("textarea")
