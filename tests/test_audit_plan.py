@@ -13,6 +13,7 @@ from ddm_core.analysis.plan import FEWEST, MOST, Request, make_plan, parse_budge
 from ddm_core.errors import RequestError
 from ddm_core.intervals import Estimate
 from ddm_core.routes import parse_route
+from ddm_core.run import execute
 from ddm_core.shipped import checkpoints_folder
 from ddm_core.store import Store
 from ddm_core.systems import load_system
@@ -70,12 +71,12 @@ def test_who_names_samples_and_no_time_gets_the_whole_map(monkeypatch: pytest.Mo
     patient = make_plan(Request(system="digits", num=64), system)
     assert patient.temperatures == plan_module.TEMPERATURES
     assert patient.truth_images == MOST
-    assert patient.request.patient
+    assert patient.limit is None
     assert patient.given_up == ()
     hurried = make_plan(Request(system="digits", num=64, budget=600), system)
     assert len(hurried.temperatures) < len(patient.temperatures)
     assert hurried.truth_images < patient.truth_images
-    assert not hurried.request.patient
+    assert hurried.limit == 600
     assert any("temperatures" in one for one in hurried.given_up)
     assert any("take longer than the 600 s" in one for one in hurried.given_up)
 
@@ -190,5 +191,9 @@ def test_an_audit_of_a_folder_finds_the_runs_that_it_left(
     for _ in range(2):
         parts._sample(config, system, store, ("audit",), lambda progress: None)
     (run,) = store.runs()
-    # Another folder to stand in changes nothing.
+    # Another folder to stand in changes nothing, also where only sampling made the path whole.
     assert run.system == run.config.system == str(tmp_path / "mine")
+    relative = config.model_copy(update={"system": "mine", "seed": 9})
+    with store.begin(relative) as draft:
+        other = draft.save(execute(relative, system=system))
+    assert other.system == other.config.system == str(tmp_path / "mine")

@@ -10,11 +10,13 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import psutil
 import pytest
 
+from ddm_core.analysis import crew as crew_module
 from ddm_core.analysis import plan as plan_module
 from ddm_core.analysis.audit import State, audit
 from ddm_core.analysis.crew import SHORT_SECONDS, Kit, crew_size
@@ -109,3 +111,14 @@ def test_killed_the_first_process_takes_the_others_with_it(tmp_path: Path) -> No
     assert len(others) == 2
     _, alive = psutil.wait_procs(others, timeout=20)
     assert alive == []
+
+
+def test_what_a_plugin_prints_in_a_crew_is_beside_the_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    monkeypatch.setattr(crew_module, "_here", {})
+    monkeypatch.setattr(crew_module.signal, "signal", Mock())
+    crew_module._begin(REQUEST, Path(), Mock(), Mock(), Mock())
+    print("a plug-in says")
+    assert capsys.readouterr() == ("", "a plug-in says\n")

@@ -14,6 +14,7 @@ from ddm_core.systems import load_system
 from ddm_core.systems.analytic import RingSettings, ring
 from ddm_core.testing import network_system
 from ddm_core.testing.probes import recorded
+from ddm_core.training.clusters import find_clusters
 
 
 def test_nearest_asks_for_the_closest_cluster() -> None:
@@ -55,3 +56,11 @@ def test_the_spread_of_a_shipped_system_is_that_of_its_training_images() -> None
     own = torch.cdist(phi, clusters.feature_centroids).amin(dim=1)
     spread = (own.square().mean() / phi.shape[1]).sqrt()
     assert clusters.feature_spread == pytest.approx(float(spread), rel=1e-5)
+
+
+def test_clusters_are_found_with_their_spread_in_the_space_of_the_features() -> None:
+    images = load_dataset("digits").images[:200]
+    found = find_clusters(images, 3, seed=0)
+    phi = (images.flatten(1) / 127.5 - 1 - found["mean"]) @ found["components"].T
+    away = phi - found["feature_centroids"][found["assignment"]]
+    assert float(found["feature_spread"]) == pytest.approx(float(away.square().mean().sqrt()))

@@ -8,16 +8,18 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from made_up import made_up
 from test_jobs import ring
 
-from ddm_core import disk
+from ddm_core import disk, worker
 from ddm_core.errors import RequestError
 from ddm_core.jobs import Jobs
 from ddm_core.kept import Kept
 from ddm_core.queue import Queue
+from ddm_core.run import Cancelled
 from ddm_core.store import Store
 from ddm_core.worker import work
 
@@ -163,3 +165,31 @@ def test_a_worker_sweeps_what_the_one_before_it_was_killed_over(alone: Jobs) -> 
     (folder / "preview.png").touch()
     work(alone.root, "cpu", 0.0)
     assert [path.name for path in folder.iterdir()] == ["preview.png"]
+
+
+@pytest.mark.parametrize(("code", "again"), [(-9, True), (130, True), (0, True), (1, False)])
+def test_a_worker_that_was_ended_is_started_again_and_one_that_fails_is_not(
+    alone: Jobs, monkeypatch: pytest.MonkeyPatch, code: int, again: bool
+) -> None:
+    id = alone.submit([ring()])
+    started: list[str] = []
+    monkeypatch.setattr(Jobs, "_start", lambda self, lane: started.append(lane))
+    alone._started["cpu"] = Mock(pid=0, poll=Mock(return_value=code))
+    state = alone.job(id).state
+    assert (state, "cpu" in started) == (("queued", True) if again else ("failed", False))
+
+
+def test_a_run_of_a_system_as_it_was_is_made_again(
+    alone: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = alone.submit([ring(), ring("full")], comparison=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "complete_run", Mock(side_effect=Cancelled("cancelled")))
+        work(alone.root, "cpu", 0.0)
+    (old,) = Store(alone.root).runs()
+    path = alone.root / old.id / "run.json"
+    path.write_text(path.read_text().replace(old.hashes["system"], "0" * 64))
+    second = alone.retry(first)
+    work(alone.root, "cpu", 0.0)
+    job = alone.job(second)
+    assert (job.state, len(job.runs), old.id in job.runs) == ("done", 2, False)

@@ -157,7 +157,7 @@ def _plan(
         "truth_images": 0 if truth is None else len(truth.clusters),
         "truth_source": "" if truth is None else truth.source,
         "times": list(plan.times),
-        "budget_seconds": None if plan.request.patient else plan.budget,
+        "budget_seconds": plan.limit,
         "given_up": given_up,
         "quality": metric,
         "quality_title": DEFINITIONS[metric].title,

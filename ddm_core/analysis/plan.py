@@ -154,6 +154,11 @@ class Plan(BaseModel):
     errors: tuple[float, ...]
     given_up: tuple[str, ...]
 
+    @property
+    def limit(self) -> float | None:
+        """Seconds that it keeps to; None where it takes what it needs."""
+        return None if self.request.patient else self.budget
+
     def cost(self, entry: Entry, experts: int) -> float:
         """Expert calls that an entry takes."""
         return _cost(entry, experts, self.num, self.stability_samples, self.request.steps)
