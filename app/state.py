@@ -74,7 +74,7 @@ def jobs() -> Jobs:
 def active_jobs() -> list[Job]:
     """The jobs that are not done: those at work first, then as they stand in the queue."""
     active = (job for job in jobs().jobs(limit=_ALL_JOBS) if job.active)
-    return sorted(active, key=lambda job: (job.state != "running", job.position))
+    return sorted(active, key=lambda job: job.position)  # 0 for those at work
 
 
 @st.cache_resource(show_spinner=False)

@@ -228,3 +228,11 @@ def test_the_interval_of_a_share_stays_between_none_and_all() -> None:
         assert (share.low, share.high) == pytest.approx((low, high), abs=1e-3)
         assert 0 <= share.low < share.high <= 1
         assert share.method.endswith("cut to [0, 1]")
+
+
+def test_growth_is_never_told_to_be_below_zero() -> None:
+    growth = xr.DataArray([[1.0] * 4, [0.0, 0.0, 0.0, 9.0]], dims=("step", "sample"))
+    names = ("perturbation_growth", "perturbation_growth_renormalised")
+    found = summarize(xr.Dataset(dict.fromkeys(names, growth), {"t": ("step", [1.0, 0.5])}), 1.0)
+    for name in ("perturbation_growth", "growth_renormalised"):
+        assert (found[name].value, found[name].low) == (2.25, 0.0)
