@@ -320,16 +320,15 @@ def _entries(
         for k in ks:
             if k > 1:  # the largest probability is the largest at every temperature
                 spec = f"{router}:temperature={temperature:g}/{_top(k, experts)}"
-                out.append(
-                    Entry(
-                        router=spec,
-                        kind="map",
-                        k=k,
-                        temperature=temperature,
-                        calls=k,
-                        sensitive=sensitive,
-                    )
+                one = Entry(
+                    router=spec,
+                    kind="map",
+                    k=k,
+                    temperature=temperature,
+                    calls=k,
+                    sensitive=sensitive,
                 )
+                out.append(one)
     errors = [0.0]
     if isinstance(system.posterior, GaussianPosterior) and temperatures:
         errors, others = _errors(system, temperatures, ks, router)
